@@ -1,0 +1,1 @@
+//! Everything secret: the internal API, the vault, the watches and the pushes.

@@ -1,1 +1,18 @@
-//! The schema, as forward-only migrations.
+//! The schema, as forward-only migrations. It is written so that SQLite, PostgreSQL and MySQL take it as it is.
+
+#![allow(elided_lifetimes_in_paths, reason = "async_trait wants the trait's own spelling of lifetimes")]
+
+use sea_orm_migration::prelude::*;
+
+mod m0001_session;
+mod m0002_outbox;
+
+/// All migrations, in order.
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m0001_session::Migration), Box::new(m0002_outbox::Migration)]
+    }
+}

@@ -2,10 +2,12 @@
 //!
 //! [`v1`] is the public device API, [`internal_v1`] what the gateway calls on the backend. [`parse`] is the edge at which
 //! messages become trusted types; [`render`] is the way back. [`Refusal`] is the only way in which an error leaves.
+//! [`trace`] carries the trace context along.
 
 pub mod parse;
 mod refusal;
 pub mod render;
+pub mod trace;
 
 pub use refusal::{Reason, Refusal, Violation};
 

@@ -1,0 +1,187 @@
+//! What the backend is told at its start. Reading it is the binary's work; nothing here does I/O.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use domain::{Limits, Rules};
+use ipnet::IpNet;
+use serde::Deserialize;
+
+/// The backend's configuration, as the section `[backend]` of the configuration file has it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the gateway calls.
+    pub listen: Listen,
+    /// The folder of the store and the keys. It is made, with mode 0700, if it isn't there.
+    pub data: PathBuf,
+    /// The database; `sqlite://DATA/pinger.db` if not set.
+    #[serde(default)]
+    pub database_url: Option<String>,
+    /// Further certificate authorities that mail servers may be signed by: a PEM file.
+    #[serde(default)]
+    pub mail_ca: Option<PathBuf>,
+    /// Address ranges that may be connected to although they are private.
+    #[serde(default)]
+    pub allow_addresses: Vec<IpNet>,
+    /// Ports of mail servers.
+    #[serde(default = "mail_ports")]
+    pub allow_ports: Vec<u16>,
+    /// Apple's push service. Without it, registrations with a target there are refused.
+    #[serde(default)]
+    pub apns: Option<ApnsConfig>,
+    /// Connections to mail servers that may be in the making at once.
+    #[serde(default = "concurrent_connects")]
+    pub concurrent_connects: usize,
+    /// How often a mailbox is asked for news where the server offers no IDLE, in seconds.
+    #[serde(default = "poll_seconds")]
+    pub poll_seconds: u64,
+    /// How long a push is worth sending, in seconds.
+    #[serde(default = "push_lifetime_seconds")]
+    pub push_lifetime_seconds: u64,
+    /// How long ended sessions and done pushes are kept, in hours.
+    #[serde(default = "retention_hours")]
+    pub retention_hours: u64,
+    /// The longest life of a session, in seconds.
+    #[serde(default = "lifetime_seconds")]
+    pub max_lifetime_seconds: u64,
+    /// The first hold after a push, in seconds.
+    #[serde(default = "hold_seconds")]
+    pub hold_seconds: u64,
+    /// The pause after a refused log-in, in seconds.
+    #[serde(default = "refusal_pause_seconds")]
+    pub refusal_pause_seconds: u64,
+}
+
+fn mail_ports() -> Vec<u16> {
+    vec![993, 143]
+}
+
+fn concurrent_connects() -> usize {
+    64
+}
+
+fn poll_seconds() -> u64 {
+    60
+}
+
+fn push_lifetime_seconds() -> u64 {
+    6 * 60 * 60
+}
+
+fn retention_hours() -> u64 {
+    14 * 24
+}
+
+fn lifetime_seconds() -> u64 {
+    Limits::default().lifetime.as_secs()
+}
+
+fn hold_seconds() -> u64 {
+    Rules::default().hold_min.as_secs()
+}
+
+fn refusal_pause_seconds() -> u64 {
+    Rules::default().refusal_pause.as_secs()
+}
+
+impl Config {
+    /// What devices may ask for.
+    pub fn limits(&self) -> Limits {
+        Limits { lifetime: Duration::from_secs(self.max_lifetime_seconds), ..Limits::default() }
+    }
+
+    /// How patient the sessions are.
+    pub fn rules(&self) -> Rules {
+        let hold_min = Duration::from_secs(self.hold_seconds.max(1));
+        let defaults = Rules::default();
+        Rules {
+            hold_min,
+            hold_max: defaults.hold_max.max(hold_min),
+            refusal_pause: Duration::from_secs(self.refusal_pause_seconds),
+            ..defaults
+        }
+    }
+
+    /// The database's URL.
+    pub fn database_url(&self) -> String {
+        self.database_url
+            .clone()
+            .unwrap_or_else(|| format!("sqlite://{}", self.data.join("pinger.db").display()))
+    }
+}
+
+/// Where the gateway calls.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum Listen {
+    /// A unix socket at this path, with mode 0600. The folder must be ours alone.
+    Unix(PathBuf),
+    /// A TCP address, with mutual TLS.
+    Tcp {
+        /// The address.
+        address: SocketAddr,
+        /// Our certificate, and who may call.
+        tls: MutualTls,
+    },
+}
+
+/// Files for mutual TLS between gateway and backend, all PEM.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MutualTls {
+    /// The authority that signed the other side's certificate.
+    pub ca: PathBuf,
+    /// Our certificate chain.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// Apple's push service.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApnsConfig {
+    /// The topics that we may push to.
+    pub topics: Vec<String>,
+    /// How we prove who we are.
+    pub authentication: ApnsAuthentication,
+    /// Where production tokens are pushed to.
+    #[serde(default = "apns_production")]
+    pub production_url: String,
+    /// Where development tokens are pushed to.
+    #[serde(default = "apns_development")]
+    pub development_url: String,
+    /// A further certificate authority for those, as for a proxy or a test: a PEM file.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+}
+
+/// How we prove to Apple who we are.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum ApnsAuthentication {
+    /// A provider token (JWT, ES256), made of a key of Apple's.
+    Token {
+        /// The .p8 file.
+        key: PathBuf,
+        /// The key's id: 10 characters.
+        key_id: String,
+        /// The team's id: 10 characters.
+        team_id: String,
+    },
+    /// A client certificate: one PEM file with the chain and the private key.
+    Certificate {
+        /// The file.
+        identity: PathBuf,
+    },
+}
+
+fn apns_production() -> String {
+    "https://api.push.apple.com".to_owned()
+}
+
+fn apns_development() -> String {
+    "https://api.sandbox.push.apple.com".to_owned()
+}

@@ -1,0 +1,1 @@
+//! Drives the machine of [`domain`] with what mail servers say.

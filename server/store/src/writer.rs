@@ -1,0 +1,248 @@
+//! The one writer: it takes what has queued up, does it in one transaction, and answers when that is durable.
+
+use std::sync::Arc;
+
+use domain::{NodeId, PushId, SessionId, Timestamp};
+use sea_orm::{DatabaseConnection, SqliteTransactionMode, TransactionOptions, TransactionTrait as _};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tracing::Instrument as _;
+
+use crate::open::Connections;
+use crate::{Applied, Change, Finish, NewSession, Registered, StoreError, outbox, session};
+
+/// The most writes in one transaction.
+const BATCH: usize = 256;
+
+/// How many writes may wait before callers do.
+const QUEUE: usize = 4096;
+
+/// What is written. Each can be done over, until its transaction is committed.
+enum Write {
+    Register(Box<NewSession>),
+    Change(Box<Change>),
+    Claim { limit: u64 },
+    Release,
+    Finish { id: PushId, now: Timestamp, finish: Finish },
+    Purge { before: Timestamp },
+}
+
+/// What a write led to.
+enum Written {
+    Registered(Registered),
+    Applied(Applied),
+    Claimed(Vec<SessionId>),
+    Count(u64),
+    Done,
+}
+
+struct Job {
+    write: Write,
+    reply: oneshot::Sender<Result<Written, StoreError>>,
+}
+
+/// The database. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    node: NodeId,
+    read: DatabaseConnection,
+    jobs: mpsc::Sender<Job>,
+    unclaimed: Notify,
+    pushes: Notify,
+    changes: broadcast::Sender<SessionId>,
+    worker: std::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Store {
+    /// Opens the database at `url`, brings its schema up to date, and starts the writer. `node` is this process.
+    pub async fn open(url: &str, node: NodeId) -> Result<Self, StoreError> {
+        let Connections { write, read } = Connections::open(url).await?;
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let worker = tokio::spawn(work(write, node, queue));
+        let shared = Shared {
+            node,
+            read,
+            jobs,
+            unclaimed: Notify::new(),
+            pushes: Notify::new(),
+            changes: broadcast::Sender::new(1024),
+            worker: std::sync::Mutex::new(Some(worker)),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The node that this store was opened for.
+    pub fn node(&self) -> NodeId {
+        self.shared.node
+    }
+
+    pub(crate) fn reader(&self) -> &DatabaseConnection {
+        &self.shared.read
+    }
+
+    /// Returns when there may be live sessions that no node runs. It carries nothing: claim, and see.
+    pub async fn unclaimed(&self) {
+        self.shared.unclaimed.notified().await;
+    }
+
+    /// Returns when there may be pushes to send. It carries nothing: ask for what is due.
+    pub async fn pushes_queued(&self) {
+        self.shared.pushes.notified().await;
+    }
+
+    /// Hears of sessions that were changed here. A hearer that lags misses some, and reads what it is interested in.
+    pub fn changes(&self) -> broadcast::Receiver<SessionId> {
+        self.shared.changes.subscribe()
+    }
+
+    async fn write(&self, write: Write) -> Result<Written, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.shared.jobs.send(Job { write, reply }).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Stores a session, durably. The one that it replaces is ended in the same transaction.
+    #[tracing::instrument(name = "store.register", skip_all, fields(otel.kind = "client", db.system.name = "sqlite", db.operation.name = "INSERT", db.collection.name = "session"))]
+    pub async fn register(&self, new: NewSession) -> Result<Registered, StoreError> {
+        let written = self.write(Write::Register(Box::new(new))).in_current_span().await?;
+        let Written::Registered(registered) = written else { return Err(StoreError::Closed) };
+        if let Some(replaced) = registered.replaced {
+            self.announce(replaced);
+        }
+        self.announce(registered.id);
+        self.shared.unclaimed.notify_one();
+        Ok(registered)
+    }
+
+    /// Changes a session if its revision is still the one that the change was made from.
+    #[tracing::instrument(name = "store.change", skip_all, fields(otel.kind = "client", db.system.name = "sqlite", db.operation.name = "UPDATE", db.collection.name = "session"))]
+    pub async fn change(&self, change: Change) -> Result<Applied, StoreError> {
+        let (id, pushes) = (change.id, change.push.is_some());
+        let written = self.write(Write::Change(Box::new(change))).await?;
+        let Written::Applied(applied) = written else { return Err(StoreError::Closed) };
+        if pushes {
+            self.shared.pushes.notify_one();
+        }
+        self.announce(id);
+        Ok(applied)
+    }
+
+    /// Makes up to `limit` live sessions that no node runs this node's own.
+    pub async fn claim(&self, limit: u64) -> Result<Vec<SessionId>, StoreError> {
+        match self.write(Write::Claim { limit }).await? {
+            Written::Claimed(ids) => Ok(ids),
+            _ => Err(StoreError::Closed),
+        }
+    }
+
+    /// Gives back whatever this node runs, and says how many sessions that were.
+    pub async fn release(&self) -> Result<u64, StoreError> {
+        self.count(Write::Release).await
+    }
+
+    /// Writes down what an attempt to send a push led to.
+    pub async fn finish_push(&self, id: PushId, now: Timestamp, finish: Finish) -> Result<(), StoreError> {
+        self.write(Write::Finish { id, now, finish }).await.map(|_| ())
+    }
+
+    /// Deletes ended sessions and done pushes from before `before`, and says how many.
+    pub async fn purge(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.count(Write::Purge { before }).await
+    }
+
+    async fn count(&self, write: Write) -> Result<u64, StoreError> {
+        match self.write(write).await? {
+            Written::Count(count) => Ok(count),
+            _ => Err(StoreError::Closed),
+        }
+    }
+
+    fn announce(&self, id: SessionId) {
+        // Nobody listening is no fault.
+        let _ = self.shared.changes.send(id);
+    }
+
+    /// Waits until the writer has done what was queued, and stops. Other clones' writes fail from now on.
+    pub async fn close(self) {
+        let worker = self.shared.worker.lock().ok().and_then(|mut worker| worker.take());
+        let _ = self.shared.read.clone().close().await;
+        drop(self);
+        if let Some(worker) = worker {
+            // The worker ends when the last clone is gone.
+            let _ = tokio::time::timeout(std::time::Duration::from_secs(5), worker).await;
+        }
+    }
+}
+
+async fn work(db: DatabaseConnection, node: NodeId, mut queue: mpsc::Receiver<Job>) {
+    let mut jobs = Vec::with_capacity(BATCH);
+    while queue.recv_many(&mut jobs, BATCH).await > 0 {
+        match commit(&db, node, &jobs).await {
+            Ok(written) => {
+                for (job, written) in jobs.drain(..).zip(written) {
+                    // A caller that left in the meantime doesn't mind.
+                    let _ = job.reply.send(written);
+                }
+            }
+            // One of them broke the transaction. Each gets one of its own, so that only that one fails.
+            Err(error) if jobs.len() > 1 => {
+                tracing::warn!(%error, writes = jobs.len(), "a group commit failed; each write is done by itself");
+                for job in jobs.drain(..) {
+                    let alone = std::slice::from_ref(&job);
+                    let written = commit(&db, node, alone).await.and_then(|mut written| {
+                        written.pop().unwrap_or(Err(StoreError::Closed))
+                    });
+                    let _ = job.reply.send(written);
+                }
+            }
+            Err(error) => {
+                if let Some(job) = jobs.pop() {
+                    let _ = job.reply.send(Err(error));
+                }
+            }
+        }
+    }
+    let _ = db.close().await;
+}
+
+/// Does all of `jobs` in one transaction. A conflict is an answer to its caller; a failing database fails them all.
+async fn commit(
+    db: &DatabaseConnection,
+    node: NodeId,
+    jobs: &[Job],
+) -> Result<Vec<Result<Written, StoreError>>, StoreError> {
+    let options = TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    };
+    let txn = db.begin_with_options(options).await?;
+    let mut all = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let written = match &job.write {
+            Write::Register(new) => session::register(&txn, new).await.map(Written::Registered),
+            Write::Change(change) => session::change(&txn, node, change).await.map(Written::Applied),
+            Write::Claim { limit } => session::claim(&txn, node, *limit).await.map(Written::Claimed),
+            Write::Release => session::release(&txn, node).await.map(Written::Count),
+            Write::Finish { id, now, finish } => {
+                outbox::finish(&txn, *id, *now, finish).await.map(|()| Written::Done)
+            }
+            Write::Purge { before } => match session::purge(&txn, *before).await {
+                Ok(sessions) => outbox::purge(&txn, *before).await.map(|pushes| Written::Count(sessions + pushes)),
+                Err(error) => Err(error),
+            },
+        };
+        match written {
+            Err(error @ StoreError::Database(_)) => {
+                txn.rollback().await?;
+                return Err(error);
+            }
+            written => all.push(written),
+        }
+    }
+    txn.commit().await?;
+    Ok(all)
+}

@@ -3,9 +3,18 @@
 //! [`Config`] is pure; [`Backend::bind`] opens the store and the listener; [`Backend::run`] works until it is told to
 //! stop.
 
+mod api;
+mod clock;
 mod config;
+mod listen;
+mod node;
 pub mod push;
+mod server;
+mod session;
+mod telemetry;
 pub mod vault;
 pub mod watch;
 
+pub use clock::Clock;
 pub use config::{ApnsAuthentication, ApnsConfig, Config, Listen, MutualTls};
+pub use server::{Backend, BackendError};

@@ -58,6 +58,8 @@ pub struct SessionRecord {
     pub revision: u64,
     /// Where it is in its life.
     pub life: Life,
+    /// When it was registered.
+    pub created_at: Timestamp,
     /// The W3C trace context of the registration.
     pub traceparent: Option<String>,
 }
@@ -330,6 +332,7 @@ impl session::Model {
             generation: self.generation.unsigned_abs(),
             revision: self.revision.unsigned_abs(),
             life: self.life()?,
+            created_at: Timestamp::from_millis(self.created_at),
             user: self.user_id,
             device: self.device_id,
             context: self.context,

@@ -1,1 +1,247 @@
 //! Drives the machine of [`domain`] with what mail servers say.
+//!
+//! A watch is one small task per session. What is large (dialling, logging in) lives in a box of its own while it lasts, so
+//! that an idling session weighs little more than its socket.
+
+pub mod guard;
+pub mod imap;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{Connect, Event, Evidence, Failure, FailureCode, MailTarget, SessionId};
+use store::{SessionRecord, Store, StoreError};
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use crate::session::{Held, Sessions, Watches};
+use crate::telemetry::{CONNECT, DEADLINE, MAIL, episode};
+use crate::vault::{Binding, KeyRing, OpenError};
+use imap::{Connection, Dialer};
+
+/// The pause after the store failed.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// What all watches share.
+pub(crate) struct Watcher {
+    pub(crate) sessions: Sessions,
+    pub(crate) keys: Arc<KeyRing>,
+    pub(crate) dialer: Dialer,
+    /// Connections in the making.
+    pub(crate) connects: Semaphore,
+}
+
+/// Why an open connection is watched no longer.
+enum Left {
+    /// The session has ended.
+    Ended,
+    /// The session no longer wants a connection, or there was a fault.
+    Closed,
+    /// We are to stop.
+    Stopped,
+}
+
+/// What an idling watch was woken by.
+enum Woken {
+    ByServer(Result<domain::Mailbox, Failure>),
+    ByDeadline,
+    ByCall,
+    ByStop,
+}
+
+impl Watcher {
+    pub(crate) fn store(&self) -> &Store {
+        &self.sessions.store
+    }
+
+    pub(crate) fn watches(&self) -> &Watches {
+        &self.sessions.watches
+    }
+
+    /// Watches a session until it has ended or `stop`. `wake` says that the store has news of it.
+    pub(crate) async fn watch(&self, id: SessionId, wake: &Notify, stop: &CancellationToken) {
+        loop {
+            let Some(record) = Box::pin(self.load(id, stop)).await else { return };
+            let mut held = Held::from(&record);
+            let left = match held.life.connect() {
+                _ if !held.life.is_live() => return,
+                Connect::No => {
+                    drop(record);
+                    self.pause(&mut held, wake, stop).await
+                }
+                Connect::ForBaseline | Connect::ToWatch => {
+                    let renew_after = record.response_timeout;
+                    let registration = record.traceparent.clone();
+                    // Dialling is large and short: it lives in a box of its own, which is gone when it is done.
+                    let dialled = Box::pin(self.connect(record, &mut held, stop)).await;
+                    match dialled {
+                        Some(connection) if held.life.connect() == Connect::ToWatch => {
+                            self.idle(connection, &mut held, renew_after, registration.as_deref(), wake, stop).await
+                        }
+                        Some(connection) => {
+                            Box::pin(connection.close()).await;
+                            Left::Closed
+                        }
+                        None => Left::Closed,
+                    }
+                }
+            };
+            match left {
+                Left::Ended | Left::Stopped => return,
+                Left::Closed if stop.is_cancelled() => return,
+                Left::Closed => {}
+            }
+        }
+    }
+
+    /// The session as the store has it; none if it isn't there any more or we are to stop.
+    async fn load(&self, id: SessionId, stop: &CancellationToken) -> Option<SessionRecord> {
+        loop {
+            match self.store().session(id).await {
+                Ok(record) => return record,
+                Err(error) => {
+                    tracing::error!(session = %id, error = &error as &dyn std::error::Error, "can't load a session");
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(STORE_PAUSE) => {}
+                () = stop.cancelled() => return None,
+            }
+        }
+    }
+
+    /// Lets `event` happen to the session, whatever it is by now, and does not give up: what was seen is not forgotten
+    /// because a database is busy.
+    async fn report(&self, held: &mut Held, event: Event, stop: &CancellationToken) {
+        loop {
+            match self.sessions.step(held, event.clone(), None).await {
+                Ok(()) => return,
+                Err(StoreError::Conflict(_)) => match self.load(held.id, stop).await {
+                    Some(record) => *held = Held::from(&record),
+                    None => return,
+                },
+                Err(error) => {
+                    tracing::error!(
+                        session = %held.id,
+                        error = &error as &dyn std::error::Error,
+                        "can't store what was seen; trying again"
+                    );
+                    tokio::select! {
+                        () = tokio::time::sleep(STORE_PAUSE) => {}
+                        () = stop.cancelled() => return,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits without a connection, until a deadline is over or a call changed the session.
+    async fn pause(&self, held: &mut Held, wake: &Notify, stop: &CancellationToken) -> Left {
+        let Some(deadline) = held.life.deadline() else { return Left::Ended };
+        tokio::select! {
+            () = self.sessions.clock.sleep_until(deadline) => {}
+            () = wake.notified() => return Left::Closed,
+            () = stop.cancelled() => return Left::Stopped,
+        }
+        Box::pin(self.report(held, Event::Tick, stop)).await;
+        Left::Closed
+    }
+
+    /// One episode: connect, log in, see what is new. None if that failed; the failure is reported.
+    async fn connect(&self, record: SessionRecord, held: &mut Held, stop: &CancellationToken) -> Option<Connection> {
+        let span = episode!(CONNECT, held.id, record.traceparent.as_deref());
+        async {
+            let dialled = tokio::select! {
+                dialled = self.dial(&record) => dialled,
+                () = stop.cancelled() => return None,
+            };
+            match dialled {
+                Ok(connection) => {
+                    self.report(held, Event::Connected(connection.mailbox()), stop).await;
+                    Some(connection)
+                }
+                Err(failure) => {
+                    self.fail(held, failure, Duration::ZERO, stop).await;
+                    None
+                }
+            }
+        }
+        .instrument(span)
+        .await
+    }
+
+    async fn fail(&self, held: &mut Held, failure: Failure, lived: Duration, stop: &CancellationToken) {
+        tracing::Span::current().record("pinger.failure", failure.code.as_str());
+        tracing::warn!(
+            session = %held.id,
+            code = failure.code.as_str(),
+            evidence = failure.evidence.as_str(),
+            "the mail server can't be watched"
+        );
+        self.report(held, Event::Failed { failure, lived }, stop).await;
+    }
+
+    async fn dial(&self, record: &SessionRecord) -> Result<Connection, Failure> {
+        // The semaphore is never closed.
+        let _permit = self.connects.acquire().await.ok();
+        let unreadable = |error: OpenError| {
+            Failure::new(FailureCode::CredentialUnreadable, Evidence::redact(&error.to_string(), None))
+        };
+        let Some(sealed) = &record.credential else { return Err(unreadable(OpenError::Content)) };
+        let binding = Binding::for_target(&record.user, &record.device, &record.context, &record.mail);
+        let credential = self.keys.open(sealed, &binding).map_err(unreadable)?;
+        let MailTarget::Imap(imap) = &record.mail;
+        self.dialer.connect(imap, &credential).await
+    }
+
+    /// Watches an open connection.
+    async fn idle(
+        &self,
+        mut connection: Connection,
+        held: &mut Held,
+        renew_after: Duration,
+        registration: Option<&str>,
+        wake: &Notify,
+        stop: &CancellationToken,
+    ) -> Left {
+        let since = Instant::now();
+        loop {
+            let Some(deadline) = held.life.deadline() else {
+                Box::pin(connection.close()).await;
+                return Left::Ended;
+            };
+            if held.life.connect() != Connect::ToWatch {
+                Box::pin(connection.close()).await;
+                return Left::Closed;
+            }
+            let woken = tokio::select! {
+                mailbox = connection.next(renew_after) => Woken::ByServer(mailbox),
+                () = self.sessions.clock.sleep_until(deadline) => Woken::ByDeadline,
+                () = wake.notified() => Woken::ByCall,
+                () = stop.cancelled() => Woken::ByStop,
+            };
+            match woken {
+                Woken::ByServer(Ok(mailbox)) => {
+                    let span = episode!(MAIL, held.id, registration);
+                    Box::pin(self.report(held, Event::Checked(mailbox), stop).instrument(span)).await;
+                }
+                Woken::ByServer(Err(failure)) => {
+                    let span = episode!(CONNECT, held.id, registration);
+                    Box::pin(self.fail(held, failure, since.elapsed(), stop).instrument(span)).await;
+                    return Left::Closed;
+                }
+                Woken::ByDeadline => {
+                    let span = episode!(DEADLINE, held.id, registration);
+                    Box::pin(self.report(held, Event::Tick, stop).instrument(span)).await;
+                }
+                Woken::ByCall => match Box::pin(self.load(held.id, stop)).await {
+                    Some(record) => *held = Held::from(&record),
+                    None => return Left::Stopped,
+                },
+                Woken::ByStop => return Left::Stopped,
+            }
+        }
+    }
+}

@@ -84,8 +84,7 @@ impl Notification {
 fn shape<'a>(kind: PushKind, target: &'a ApnsTarget, options: NotificationOptions<'a>) -> Payload<'a> {
     match target.push_type {
         ApnsPushType::Background => {
-            let mut payload =
-                DefaultNotificationBuilder::new().set_content_available().build(target.token(), options);
+            let mut payload = DefaultNotificationBuilder::new().set_content_available().build(target.token(), options);
             // a2 says `"mutable-content":0`, which is for alerts alone.
             payload.aps.mutable_content = None;
             payload

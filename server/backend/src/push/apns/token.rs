@@ -53,8 +53,12 @@ impl ProviderTokens {
     /// Takes a private key of the curve P-256 (PKCS#8, PEM) and signs a first token, which shows that it can.
     pub(super) fn new(pem: &[u8], key_id: &str, team_id: &str) -> Result<Self, jsonwebtoken::errors::Error> {
         let header = Header { kid: Some(key_id.to_owned()), ..Header::new(Algorithm::ES256) };
-        let tokens =
-            Self { key: EncodingKey::from_ec_pem(pem)?, header, team_id: team_id.to_owned(), current: Mutex::default() };
+        let tokens = Self {
+            key: EncodingKey::from_ec_pem(pem)?,
+            header,
+            team_id: team_id.to_owned(),
+            current: Mutex::default(),
+        };
         tokens.sign(Timestamp::from_millis(0))?;
         Ok(tokens)
     }

@@ -11,7 +11,14 @@ pub mod trace;
 
 pub use refusal::{Reason, Refusal, Violation};
 
-#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated code")]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code"
+)]
 mod pinger {
     pub mod v1 {
         tonic::include_proto!("pinger.v1");

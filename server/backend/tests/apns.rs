@@ -1,4 +1,5 @@
 //! The APNs channel against a receiver that speaks Apple's provider API and checks what Apple checks.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that panics has failed")]
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;

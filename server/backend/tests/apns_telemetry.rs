@@ -1,4 +1,5 @@
 //! What the APNs channel tells about itself: its span and its logs, and what is never in them.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,10 +20,17 @@ use uuid::Uuid;
 
 type Fields = BTreeMap<String, String>;
 
+#[derive(Debug)]
+struct Span {
+    id: u64,
+    name: &'static str,
+    fields: Fields,
+}
+
 /// Keeps what our own code says.
 #[derive(Clone, Default)]
 struct Heard {
-    spans: Arc<Mutex<Vec<(u64, &'static str, Fields)>>>,
+    spans: Arc<Mutex<Vec<Span>>>,
     events: Arc<Mutex<Vec<Fields>>>,
 }
 
@@ -43,14 +51,14 @@ impl<S: Subscriber> Layer<S> for Heard {
         if attributes.metadata().target().starts_with("backend") {
             let mut fields = Fields::new();
             attributes.record(&mut Into(&mut fields));
-            self.spans.lock().unwrap().push((id.into_u64(), attributes.metadata().name(), fields));
+            self.spans.lock().unwrap().push(Span { id: id.into_u64(), name: attributes.metadata().name(), fields });
         }
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, _: Context<'_, S>) {
         let mut spans = self.spans.lock().unwrap();
-        if let Some((_, _, fields)) = spans.iter_mut().rev().find(|(known, ..)| *known == id.into_u64()) {
-            values.record(&mut Into(fields));
+        if let Some(span) = spans.iter_mut().rev().find(|span| span.id == id.into_u64()) {
+            values.record(&mut Into(&mut span.fields));
         }
     }
 
@@ -71,9 +79,9 @@ impl Heard {
 
     fn last_span(&self) -> Fields {
         let spans = self.spans.lock().unwrap();
-        let (_, name, fields) = spans.last().unwrap();
-        assert_eq!(*name, "apns.send");
-        fields.clone()
+        let span = spans.last().unwrap();
+        assert_eq!(span.name, "apns.send");
+        span.fields.clone()
     }
 
     fn everything(&self) -> String {

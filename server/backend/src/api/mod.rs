@@ -77,7 +77,7 @@ impl Api {
         self.check_topic(&registration.push_target)?;
         let mail = &registration.mail;
         self.guard.check_literal(mail.host(), mail.port()).map_err(|blocked| match blocked {
-            Blocked::Address => Refusal::new(Reason::AddressBlocked).field("mail_target.imap.host"),
+            Blocked::Address(_) => Refusal::new(Reason::AddressBlocked).field("mail_target.imap.host"),
             Blocked::Port => Refusal::new(Reason::PortBlocked).field("mail_target.imap.port"),
         })?;
         let credential =

@@ -143,9 +143,8 @@ fn one_blocked_address_condemns_the_host() {
 
 #[tokio::test]
 async fn resolving_sorts_its_failures() {
-    let code = async |guard: &Guard, name: &str, port| {
-        guard.resolve(&host(name), port).await.map_err(|failure| failure.code)
-    };
+    let code =
+        async |guard: &Guard, name: &str, port| guard.resolve(&host(name), port).await.map_err(|failure| failure.code);
     assert_eq!(code(&guard(&[]), "absent.invalid", 993).await, Err(FailureCode::HostNotFound));
     assert_eq!(code(&guard(&[]), "localhost", 993).await, Err(FailureCode::AddressBlocked));
     assert_eq!(code(&guard(&[]), "127.0.0.1", 993).await, Err(FailureCode::AddressBlocked));
@@ -162,10 +161,7 @@ fn failing_name_servers_are_not_a_missing_host() {
         code("failed to lookup address information: Temporary failure in name resolution"),
         FailureCode::ConnectTimeout
     );
-    assert_eq!(
-        code("failed to lookup address information: Name or service not known"),
-        FailureCode::HostNotFound
-    );
+    assert_eq!(code("failed to lookup address information: Name or service not known"), FailureCode::HostNotFound);
 }
 
 proptest! {

@@ -106,7 +106,7 @@ pub struct Apns {
 }
 
 enum Authentication {
-    Token(ProviderTokens),
+    Token(Box<ProviderTokens>),
     /// The client has it.
     Certificate,
 }
@@ -126,7 +126,7 @@ impl Apns {
                 let pem = client::read_secret(key)?;
                 let tokens = ProviderTokens::new(&pem, ten("key_id", key_id)?, ten("team_id", team_id)?)
                     .map_err(|_| ApnsError::Key { path: key.clone() })?;
-                (Authentication::Token(tokens), None)
+                (Authentication::Token(Box::new(tokens)), None)
             }
             ApnsAuthentication::Certificate { identity } => {
                 (Authentication::Certificate, Some(Identity::read(identity)?))

@@ -185,7 +185,8 @@ impl Dialogue {
             }
             Line::Exists(exists) => {
                 // In IDLE, no server repeats it for nothing; elsewhere, some do.
-                self.hint |= exists != self.exists || matches!(self.command, Some(Command::Idle { .. } | Command::Done));
+                self.hint |=
+                    exists != self.exists || matches!(self.command, Some(Command::Idle { .. } | Command::Done));
                 self.exists = exists;
             }
             Line::Expunge => self.exists = self.exists.saturating_sub(1),

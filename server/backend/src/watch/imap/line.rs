@@ -156,7 +156,8 @@ impl<'a> Line<'a> {
         let (mut uid_validity, mut uid_next) = (None, None);
         let from = text.iter().rposition(|byte| *byte == b'(').map_or(text.len(), |at| at + 1);
         let to = text.iter().rposition(|byte| *byte == b')').unwrap_or(text.len());
-        let mut words = text.get(from..to).unwrap_or_default().split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+        let mut words =
+            text.get(from..to).unwrap_or_default().split(|byte| *byte == b' ').filter(|word| !word.is_empty());
         while let (Some(name), Some(value)) = (words.next(), words.next()) {
             match name.to_ascii_uppercase().as_slice() {
                 b"UIDVALIDITY" => uid_validity = number(value),

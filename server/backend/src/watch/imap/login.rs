@@ -148,9 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Tap<S> {
             Some(Fault::PreAuth | Fault::NotImap) => FailureCode::ProtocolError,
             None => match line {
                 Line::Tagged { outcome: Outcome::No, text, .. } => code_or_throttled(text, refused),
-                Line::Tagged { outcome: Outcome::Bad, text, .. } => {
-                    code_or_throttled(text, FailureCode::ProtocolError)
-                }
+                Line::Tagged { outcome: Outcome::Bad, text, .. } => code_or_throttled(text, FailureCode::ProtocolError),
                 // async-imap saw the end of the stream.
                 _ => return WireError::Closed.into_failure(),
             },

@@ -48,7 +48,9 @@ impl WireError {
     pub(super) fn into_failure(self) -> Failure {
         let code = match &self {
             Self::Closed => FailureCode::ConnectionLost,
-            Self::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => FailureCode::TlsFailed,
+            Self::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
+                FailureCode::TlsFailed
+            }
             Self::Io(_) => FailureCode::ConnectionLost,
             Self::LongLine | Self::Flood => FailureCode::FloodRefused,
         };

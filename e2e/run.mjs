@@ -1,0 +1,60 @@
+// Runs every test against the server that the environment names, or against one of our own:
+// `$PINGER_DEMO_BIN --serve-e2e` prints a line of JSON with the variables, and stays until its stdin ends.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+
+const startTimeoutMs = 120_000;
+const stopTimeoutMs = 20_000;
+
+async function startDemo(binary) {
+  const demo = spawn(binary, ["--serve-e2e"], { stdio: ["pipe", "pipe", "inherit"] });
+  const lines = createInterface({ input: demo.stdout });
+  const late = AbortSignal.timeout(startTimeoutMs);
+  const failed = new Promise((_, reject) => {
+    demo.once("error", reject);
+    demo.once("exit", (code, signal) => reject(new Error(`${binary} ended (${code ?? signal}) before it was up.`)));
+    late.addEventListener("abort", () => reject(new Error(`${binary} was not up in time.`)), { once: true });
+  });
+  try {
+    const [line] = await Promise.race([once(lines, "line"), failed]);
+    return { demo, variables: JSON.parse(line) };
+  } catch (error) {
+    demo.kill();
+    throw error;
+  }
+}
+
+async function stopDemo(demo) {
+  if (demo.exitCode !== null || demo.signalCode !== null) return;
+  const kill = setTimeout(() => demo.kill("SIGKILL"), stopTimeoutMs);
+  demo.stdin.end();
+  await once(demo, "exit");
+  clearTimeout(kill);
+}
+
+async function runTests(variables) {
+  // One file at a time: they share a mailbox.
+  const runner = spawn(
+    process.execPath,
+    ["--import", "tsx", "--test", "--test-concurrency=1", "--test-reporter=spec",
+      "client/sealing.test.ts", "tests/grpc.test.ts", "tests/browser.test.ts"],
+    { cwd: import.meta.dirname, stdio: "inherit", env: { ...process.env, ...variables } },
+  );
+  const [code] = await once(runner, "exit");
+  return code ?? 1;
+}
+
+if (process.env.PINGER_DEVICE_API) {
+  process.exitCode = await runTests({});
+} else if (process.env.PINGER_DEMO_BIN) {
+  const { demo, variables } = await startDemo(process.env.PINGER_DEMO_BIN);
+  try {
+    process.exitCode = await runTests(variables);
+  } finally {
+    await stopDemo(demo);
+  }
+} else {
+  console.error("Set PINGER_DEMO_BIN to the binary of pinger-demo, or PINGER_DEVICE_API and its companions.");
+  process.exitCode = 2;
+}

@@ -1,0 +1,241 @@
+//! An open mailbox on a live connection: the dialogue, driven over the wire by the clock.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use domain::{Failure, FailureCode, HostName, Mailbox};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::client::TlsStream;
+use tracing::Instrument;
+
+use super::dialogue::{Dialogue, Turn};
+use super::examine::{COMMAND_ALLOWANCE, Opened};
+use super::refusal::failure;
+use super::span;
+use super::wire::{Wire, WireError};
+
+/// How long a farewell may take.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
+
+/// How fast we speak to a server that keeps us busy: so many commands at once, then one in each interval. A mail costs
+/// three of them; mail that comes faster is gathered.
+const BURST: u32 = 30;
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// Servers may log out whoever idles for 30 minutes.
+const MAX_IDLE: Duration = Duration::from_secs(28 * 60);
+
+/// The longest pause that the clock is asked for.
+const LONG: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// An IMAP connection with a mailbox open.
+///
+/// Between two mails it is little more than its TLS stream. All its state is in itself: the futures of its methods may be
+/// dropped at any await, and a method be called again later, without losing anything.
+pub struct Connection {
+    watch: Watch<Box<TlsStream<TcpStream>>>,
+    host: HostName,
+    port: u16,
+}
+
+impl Connection {
+    pub(super) fn new(watch: Watch<Box<TlsStream<TcpStream>>>, host: HostName, port: u16) -> Self {
+        Self { watch, host, port }
+    }
+
+    /// What is known of the mailbox now: what EXAMINE answered, or what was learnt later. HIGHESTMODSEQ may be older than
+    /// the rest.
+    pub fn mailbox(&self) -> Mailbox {
+        self.watch.dialogue.mailbox()
+    }
+
+    /// Waits until UIDNEXT has moved beyond what the caller was told (by the connect, by this or by
+    /// [`ping`](Self::ping)), and answers the mailbox as it then is. With IDLE the server tells; without, it is asked every
+    /// now and then.
+    ///
+    /// IDLE is renewed after `renew_after`, and after 28 minutes at the latest (RFC 2177 §3 has 29); at each renewal the
+    /// server is asked as well, so that an IDLE that lies delays mail by no more than that.
+    ///
+    /// # Errors
+    /// `CONNECTION_LOST`, `SERVER_BYE`, `THROTTLED`, `COMMAND_TIMEOUT`, `FLOOD_REFUSED`, `PROTOCOL_ERROR`, `TLS_FAILED`: the
+    /// connection is of no further use.
+    pub async fn next(&mut self, renew_after: Duration) -> Result<Mailbox, Failure> {
+        self.watch.next(renew_after.min(MAX_IDLE)).await
+    }
+
+    /// Asks the server now, whether or not it told of anything, and answers the mailbox as it is.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub async fn ping(&mut self) -> Result<Mailbox, Failure> {
+        let span = span!("imap.ping", self.host, self.port);
+        let answer = self.watch.ping().instrument(span.clone()).await;
+        super::note(&span, &answer);
+        answer
+    }
+
+    /// Logs out, within a second.
+    pub async fn close(self) {
+        self.watch.close().await;
+    }
+}
+
+/// How patient a watch is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// For each command.
+    pub(super) command: Duration,
+    /// Between polls, give or take a tenth.
+    pub(super) poll_every: Duration,
+}
+
+/// A connection over any stream.
+pub(super) struct Watch<S> {
+    wire: Wire<S>,
+    dialogue: Dialogue,
+    patience: Patience,
+    /// The UIDNEXT that the caller knows.
+    told: NonZeroU32,
+    /// When the last command was sent, or IDLE or the pause between polls began.
+    since: Instant,
+    /// How long this pause is.
+    pause: Duration,
+    pace: Pace,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Watch<S> {
+    /// A watch over a mailbox that was just opened; `name` is in quotes.
+    pub(super) fn new(mut wire: Wire<S>, opened: Opened, name: Box<str>, idle: bool, patience: Patience) -> Self {
+        wire.allow(COMMAND_ALLOWANCE);
+        let now = Instant::now();
+        Self {
+            wire,
+            dialogue: Dialogue::new(opened, name, idle),
+            patience,
+            told: opened.mailbox.uid_next,
+            since: now,
+            pause: jittered(patience.poll_every),
+            pace: Pace { spent_until: now },
+        }
+    }
+
+    pub(super) async fn next(&mut self, renew_after: Duration) -> Result<Mailbox, Failure> {
+        loop {
+            let mailbox = self.dialogue.mailbox();
+            if mailbox.uid_next != self.told {
+                self.told = mailbox.uid_next;
+                return Ok(mailbox);
+            }
+            self.step(renew_after).await?;
+        }
+    }
+
+    pub(super) async fn ping(&mut self) -> Result<Mailbox, Failure> {
+        let goal = self.dialogue.check();
+        // Numbers go around: what is behind us is at least half a circle ahead.
+        while goal.wrapping_sub(self.dialogue.answers()).wrapping_sub(1) < u32::MAX / 2 {
+            self.step(LONG).await?;
+        }
+        let mailbox = self.dialogue.mailbox();
+        self.told = mailbox.uid_next;
+        Ok(mailbox)
+    }
+
+    pub(super) async fn close(mut self) {
+        self.wire.allow(COMMAND_ALLOWANCE);
+        self.wire.send(self.dialogue.farewell().as_bytes());
+        let farewell = async {
+            // Until its BYE, after which it hangs up.
+            while let Ok(line) = self.wire.turn().await {
+                if line.get(..5).is_some_and(|head| head.eq_ignore_ascii_case(b"* BYE")) {
+                    break;
+                }
+            }
+            // Whether the stream closes in order changes nothing.
+            let _ = self.wire.stream_mut().shutdown().await;
+        };
+        let _ = timeout(CLOSE_DEADLINE, farewell).await;
+    }
+
+    /// Says what there is to say, or waits for one line, at most until there is something to say.
+    async fn step(&mut self, renew_after: Duration) -> Result<(), Failure> {
+        let now = Instant::now();
+        let until = match self.dialogue.turn() {
+            Turn::Theirs(command) => {
+                let until = self.since + self.patience.command;
+                if now >= until {
+                    let patience = self.patience.command.as_secs_f32();
+                    let evidence = format!("no answer to {command} within {patience} s");
+                    return Err(failure(FailureCode::CommandTimeout, &evidence));
+                }
+                until
+            }
+            Turn::Ours | Turn::Idling if self.dialogue.is_eager() => match self.pace.admit(now) {
+                Ok(()) => {
+                    if let Some(words) = self.dialogue.speak() {
+                        self.say(&words);
+                    }
+                    return Ok(());
+                }
+                Err(later) => later,
+            },
+            // IDLE, or the pause between polls.
+            turn => {
+                let rest = if turn == Turn::Idling { renew_after } else { self.pause };
+                let until = self.since + rest.min(LONG);
+                if now >= until {
+                    self.pause = jittered(self.patience.poll_every);
+                    self.dialogue.check();
+                    return Ok(());
+                }
+                until
+            }
+        };
+        let line = match timeout_at(until, self.wire.turn()).await {
+            Ok(line) => line.map_err(WireError::into_failure)?,
+            Err(_) => return Ok(()),
+        };
+        let before = self.dialogue.turn();
+        if let Some(words) = self.dialogue.hear(&line)? {
+            self.say(&words);
+        } else if self.dialogue.turn() != before {
+            self.since = Instant::now();
+        }
+        Ok(())
+    }
+
+    fn say(&mut self, words: &str) {
+        self.wire.allow(COMMAND_ALLOWANCE);
+        self.wire.send(words.as_bytes());
+        self.since = Instant::now();
+    }
+}
+
+/// A token bucket, kept as the time at which it will be full again.
+struct Pace {
+    spent_until: Instant,
+}
+
+impl Pace {
+    /// Takes a token, or answers when there will be one.
+    fn admit(&mut self, now: Instant) -> Result<(), Instant> {
+        let spent_until = self.spent_until.max(now);
+        let earliest = spent_until.checked_sub(INTERVAL * BURST).unwrap_or(now);
+        if earliest > now {
+            return Err(earliest);
+        }
+        self.spent_until = spent_until + INTERVAL;
+        Ok(())
+    }
+}
+
+/// Sessions that began together don't poll together.
+fn jittered(interval: Duration) -> Duration {
+    interval.mul_f64(rand::random_range(0.9..1.1))
+}
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;

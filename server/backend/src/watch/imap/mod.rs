@@ -1,0 +1,124 @@
+//! Watches a mailbox over IMAP (RFC 3501), with IDLE (RFC 2177) where the server offers it, else by polls.
+//!
+//! [`Dialer::connect`] does all that happens once: addresses, TLS, the login (`login`, by async-imap), EXAMINE (`examine`).
+//! Its future has ended, and its memory is free, before the watch begins, which is a [`Connection`]: a `wire` of bounded
+//! lines and a `dialogue` that knows neither socket nor clock.
+//!
+//! async-imap logs what it sends, passwords included, at the `log` crate's level *trace*, target
+//! `async_imap::imap_stream`: a subscriber that is fed by `log` must leave that target out.
+
+mod connection;
+mod dial;
+mod dialogue;
+mod examine;
+mod line;
+mod login;
+mod name;
+mod refusal;
+mod wire;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{Failure, ImapTarget};
+use tracing::Instrument;
+
+pub use connection::Connection;
+pub use dial::DialerError;
+
+use super::guard::Guard;
+use crate::vault::Credential;
+
+/// How long a server may take, for each thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// To take a connection, at each of its addresses.
+    pub connect: Duration,
+    /// For the TLS handshake.
+    pub tls: Duration,
+    /// To greet.
+    pub greeting: Duration,
+    /// To answer a command. Servers delay their answer to a wrong password.
+    pub command: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            tls: Duration::from_secs(15),
+            greeting: Duration::from_secs(20),
+            command: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What a [`Dialer`] is made of.
+#[derive(Clone, Debug)]
+pub struct DialerSettings {
+    /// Certificate authorities beside the system's: a PEM file.
+    pub extra_ca: Option<PathBuf>,
+    /// Where it may connect to.
+    pub guard: Guard,
+    /// How patient it is.
+    pub deadlines: Deadlines,
+    /// How often a mailbox is asked for news where the server offers no IDLE.
+    pub poll_every: Duration,
+}
+
+/// Makes connections to IMAP servers. One for all sessions: they share its TLS configuration, which is most of the memory
+/// that a session would otherwise cost.
+pub struct Dialer {
+    tls: Arc<rustls::ClientConfig>,
+    guard: Guard,
+    deadlines: Deadlines,
+    poll_every: Duration,
+}
+
+impl Dialer {
+    /// Reads the certificate authorities: the system's, and the extra ones. It blocks on files.
+    ///
+    /// # Errors
+    /// When the extra file can't be read or has no certificate, or when there is no authority at all.
+    pub fn new(settings: DialerSettings) -> Result<Self, DialerError> {
+        let tls = dial::tls_config(settings.extra_ca.as_deref())?;
+        Ok(Self { tls, guard: settings.guard, deadlines: settings.deadlines, poll_every: settings.poll_every })
+    }
+
+    /// Resolves, connects, encrypts, logs in and opens the mailbox, read-only. The answer's
+    /// [`mailbox`](Connection::mailbox) is to be compared with the baseline before the wait begins.
+    ///
+    /// # Errors
+    /// Any failure but `CREDENTIAL_UNREADABLE`. The evidence is the server's last line, without the account's name.
+    pub async fn connect(&self, target: &ImapTarget, credential: &Credential) -> Result<Connection, Failure> {
+        let span = span!("imap.connect", target.host, target.port);
+        // In a box: a future keeps the size of its largest phase, and the caller's goes on to idle for days.
+        let answer = Box::pin(self.dial(target, credential)).instrument(span.clone()).await;
+        note(&span, &answer);
+        answer
+    }
+}
+
+/// A client span for one exchange with a mail server.
+macro_rules! span {
+    ($name:literal, $host:expr, $port:expr) => {
+        tracing::info_span!(
+            $name,
+            otel.kind = "client",
+            otel.status_code = tracing::field::Empty,
+            server.address = %$host,
+            server.port = $port,
+            pinger.failure = tracing::field::Empty,
+        )
+    };
+}
+use span;
+
+/// Notes on the span how its exchange ended.
+fn note<T>(span: &tracing::Span, answer: &Result<T, Failure>) {
+    if let Err(failure) = answer {
+        span.record("otel.status_code", "ERROR");
+        span.record("pinger.failure", failure.code.as_str());
+    }
+}

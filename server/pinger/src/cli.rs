@@ -1,0 +1,72 @@
+//! What can be written on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::device::DeviceOptions;
+
+/// Pinger watches mailboxes for devices, so that they can sleep, and wakes them when mail arrives.
+///
+/// Exit codes: 0 all went well; 2 wrong usage or configuration; 3 the server could not start; 4 the server refused a
+/// device's call; 1 anything else.
+#[derive(Debug, Parser)]
+#[command(name = "pinger", version, propagate_version = true)]
+pub(crate) struct Arguments {
+    /// The configuration file, in TOML. docs/configuration.md lists its keys.
+    #[arg(long, global = true, env = "PINGER_CONFIG", default_value = "pinger.toml", value_name = "FILE")]
+    pub(crate) config: PathBuf,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The roles, and what helps with them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a whole server: the backend in this process, the gateway in a child process that holds no secret.
+    Serve(ServeOptions),
+    /// Run the gateway alone: the public edge. It calls a backend elsewhere, over mutual TLS.
+    Gateway {
+        /// Take the configuration from the standard input, as a child of `pinger serve`.
+        #[arg(long, hide = true)]
+        stdin_config: bool,
+    },
+    /// Run the backend alone. A gateway elsewhere calls it, over mutual TLS.
+    Backend,
+    /// Be a device: register a mailbox, defer, stop, look.
+    Device(Box<DeviceOptions>),
+    /// Look at the server's keys.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// Options of `pinger serve`.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct ServeOptions {
+    /// When everything is up, print one line of JSON instead of one for people.
+    #[arg(long)]
+    pub(crate) ready_json: bool,
+}
+
+/// Commands on keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Print the identity key, which apps pin, and the ids of the sealing keys. Nothing secret is printed. Keys that
+    /// don't exist yet are made.
+    Show {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Commands on the configuration.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Read the configuration file, and say whether it is right and for which roles.
+    Check,
+}

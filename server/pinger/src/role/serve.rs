@@ -1,0 +1,115 @@
+//! `pinger serve`: the backend in this process, the gateway in a child that is given nothing of it.
+
+use std::fs::{DirBuilder, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use ::backend::Backend;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::json;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::{RoleError, block_on, keys};
+use crate::child::{self, Handover, Running};
+use crate::cli::ServeOptions;
+use crate::config::ConfigFile;
+use crate::environment::Environment;
+use crate::limits;
+use crate::stop::{Signals, Stop};
+use crate::telemetry::{self, Settings};
+
+/// Runs until a signal comes.
+pub(crate) fn run(
+    file: &ConfigFile,
+    environment: &Environment,
+    options: ServeOptions,
+) -> Result<ExitCode, RoleError> {
+    let backend = file.backend_on(environment, |config| config.data.join("run").join("backend.sock"))?;
+    let socket = backend.data.join("run").join("backend.sock");
+    let gateway = file.gateway_of(&backend, &socket)?;
+    let settings = Settings::read(environment)?;
+    let memory_bytes = file.serve()?.gateway_memory_mib.saturating_mul(1024 * 1024);
+    limits::keep_files_from_children();
+    let _lock = run_folder(&backend.data)?;
+    let handover = Handover { gateway, telemetry: settings.clone(), memory_bytes };
+    block_on("pinger-backend", async {
+        let telemetry = telemetry::start(&settings, "backend")?;
+        limits::raise_open_files();
+        let outcome = serve(backend, handover, options).await;
+        telemetry.stop().await;
+        outcome
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(config: ::backend::Config, handover: Handover, options: ServeOptions) -> Result<(), RoleError> {
+    let stop = Stop::default();
+    let signals = Signals::new().map_err(|source| RoleError::Prepare { what: "signals can't be received", source })?;
+    let data = config.data.clone();
+    let scheme = if handover.gateway.tls.is_some() { "https" } else { "http" };
+    let backend = Backend::bind(config).await.map_err(RoleError::BackendStart)?;
+    let identity_key = keys::ring(&data)?.identity_key();
+
+    let (first, ready) = oneshot::channel();
+    let stop_backend = CancellationToken::new();
+    let gateway = async {
+        let outcome = child::keep_running(handover, stop.clone(), first).await.map_err(RoleError::Child);
+        // The gateway goes first, so that nothing is taken that can't be passed on.
+        stop_backend.cancel();
+        outcome
+    };
+    let backend = async {
+        let outcome = backend.run(stop_backend.clone()).await.map_err(RoleError::Backend);
+        stop.drain.cancel();
+        outcome
+    };
+    let announce = async {
+        let Ok(running) = ready.await else { return Ok(()) };
+        announce(options, scheme, running, identity_key).map_err(|error| {
+            stop.drain.cancel();
+            RoleError::Output(error)
+        })
+    };
+    let parts = Box::pin(async { tokio::join!(backend, gateway, announce) });
+    tokio::select! {
+        (backend, gateway, announced) = parts => backend.and(gateway).and(announced),
+        () = signals.obey(stop.clone()) => Ok(()),
+        () = stop.patience_is_over() => Err(RoleError::CutOff),
+    }
+}
+
+/// Says on the standard output that all is up, and where.
+fn announce(options: ServeOptions, scheme: &str, running: Running, identity_key: [u8; 32]) -> io::Result<()> {
+    let Running { address, pid } = running;
+    let device_api = format!("{scheme}://{address}");
+    let identity_key = BASE64.encode(identity_key);
+    let line = if options.ready_json {
+        json!({ "device_api": device_api, "identity_key": identity_key, "gateway_pid": pid }).to_string()
+    } else {
+        format!("Pinger is ready: devices call {device_api}; the identity key to pin is {identity_key}.")
+    };
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}
+
+/// Makes the folder for the socket, which is ours alone, and takes it for this process. Who holds the lock, holds the
+/// folder; the system lets go of it when the process ends.
+fn run_folder(data: &Path) -> Result<File, RoleError> {
+    let prepare = |source| RoleError::Prepare { what: "the folder for the socket could not be made", source };
+    let folder: PathBuf = data.join("run");
+    DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(prepare)?;
+    std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o700)).map_err(prepare)?;
+    let lock = File::create(folder.join("lock")).map_err(prepare)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(RoleError::AlreadyRunning { folder: data.display().to_string() })
+        }
+        Err(std::fs::TryLockError::Error(source)) => Err(prepare(source)),
+    }
+}

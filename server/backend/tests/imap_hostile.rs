@@ -62,7 +62,7 @@ async fn defects_of_the_connect() {
         (tls, at(Moment::Greeting, Trick::Garbage), Code::ProtocolError),
         (tls, at(Moment::Greeting, say("220 mail.example.org ESMTP")), Code::ProtocolError),
         (tls, at(Moment::Greeting, Trick::EndlessLine), Code::FloodRefused),
-        (tls, at(Moment::Greeting, Trick::EndlessLiteral), Code::ProtocolError),
+        (tls, at(Moment::Greeting, Trick::EndlessLiteral), Code::FloodRefused),
         (tls, Script::bye_at_greeting(), Code::ServerBye),
         (tls, at(Moment::Greeting, say("* BYE [ALERT] Too many connections")), Code::Throttled),
         (tls, Script::refuse_login(), Code::LoginRefused),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proto::{Reason, v1};
 use serde_json::json;
-use support::token::{Signer, claims};
+use support::token::{Signer, claims, with, without};
 use support::*;
 use tonic::{Code, Request};
 
@@ -109,16 +109,6 @@ async fn tokens_are_proven() {
     // Within the leeway of the clocks.
     device.stop(with_bearer(stop(), &signer.sign(&claims(SESSION, -1)))).await.unwrap();
     world.stop().await;
-}
-
-fn with(mut claims: serde_json::Value, name: &str, value: serde_json::Value) -> serde_json::Value {
-    claims[name] = value;
-    claims
-}
-
-fn without(mut claims: serde_json::Value, name: &str) -> serde_json::Value {
-    claims.as_object_mut().unwrap().remove(name);
-    claims
 }
 
 #[tokio::test]

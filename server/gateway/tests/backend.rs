@@ -70,11 +70,6 @@ async fn without_a_backend_calls_are_refused_at_their_deadline() {
     world.stop().await;
 }
 
-fn with_grpc_timeout<T>(mut request: tonic::Request<T>, timeout: &str) -> tonic::Request<T> {
-    request.metadata_mut().insert("grpc-timeout", timeout.parse().unwrap());
-    request
-}
-
 #[tokio::test]
 async fn a_call_survives_the_backends_restart() {
     let (world, backend) = World::new(|_| {}).await;

@@ -2,7 +2,6 @@
 
 mod support;
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,6 @@ use proto::{MAX_REQUEST_BYTES, Reason, v1};
 use support::backend::{Answer, state};
 use support::*;
 use tokio::sync::Semaphore;
-use tonic::transport::Endpoint;
 use tonic::{Code, Request};
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
@@ -20,11 +18,7 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 
-fn number(number: u32) -> NonZeroU32 {
-    NonZeroU32::new(number).unwrap()
-}
-
-/// One call in an hour, after a first few.
+/// One call a second, after a first few.
 fn burst(burst: u32) -> Rate {
     Rate { per_second: number(1), burst: number(burst) }
 }
@@ -266,18 +260,4 @@ async fn a_configuration_that_is_wrong_stops_the_start() {
         "can't read /nowhere",
     )
     .await;
-}
-
-async fn channel(world: &World) -> tonic::transport::Channel {
-    Endpoint::from_shared(format!("http://{}", world.address)).unwrap().connect().await.unwrap()
-}
-
-/// Waits for something that happens soon.
-async fn until(condition: impl Fn() -> bool) {
-    let happening = async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(5), happening).await.unwrap();
 }

@@ -2,8 +2,6 @@
 
 mod support;
 
-use std::sync::{Arc, Mutex};
-
 use opentelemetry::Value;
 use opentelemetry::trace::{SpanKind, TracerProvider as _};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -16,21 +14,6 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const SPAN: &str = "b7ad6b7169203331";
-
-/// What the gateway logs.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 fn attribute(span: &SpanData, name: &str) -> Option<Value> {
     span.attributes.iter().find(|attribute| attribute.key.as_str() == name).map(|attribute| attribute.value.clone())
@@ -112,7 +95,7 @@ async fn a_trace_goes_through() {
     refused(device.get_session(with_bearer(get_session(), "nonsense")).await, Reason::TokenInvalid);
     backend.answer(support::backend::Answer::Plain);
     refused(device.get_session(world.with_token(get_session())).await, Reason::Internal);
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     assert!(log.contains("the backend answered with a status that has no details"), "{log}");
     let spans = format!("{:?}", exporter.get_finished_spans().unwrap());
     assert!(!spans.contains("127.0.0.1"), "a peer's address is in the spans");

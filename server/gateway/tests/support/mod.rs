@@ -7,7 +7,9 @@ pub mod token;
 pub mod web;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gateway::{AppKey, BackendAddress, Config, Gateway};
@@ -204,4 +206,50 @@ pub fn refused<T>(answer: Result<T, Status>, reason: proto::Reason) -> Status {
 
 pub fn text(metadata: &MetadataMap, key: &str) -> Option<String> {
     metadata.get(key).map(|value| value.to_str().unwrap().to_owned())
+}
+
+pub fn number(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).unwrap()
+}
+
+/// A connection to the gateway.
+pub async fn channel(world: &World) -> Channel {
+    Endpoint::from_shared(format!("http://{}", world.address)).unwrap().connect().await.unwrap()
+}
+
+/// Waits for something that happens soon.
+pub async fn until(condition: impl Fn() -> bool) {
+    let happening = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), happening).await.unwrap();
+}
+
+/// Says how long the caller waits, by hand: tonic's client would otherwise keep the time itself.
+pub fn with_grpc_timeout<T>(mut request: tonic::Request<T>, timeout: &str) -> tonic::Request<T> {
+    request.metadata_mut().insert("grpc-timeout", timeout.parse().unwrap());
+    request
+}
+
+/// What the gateway logs.
+#[derive(Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
 }

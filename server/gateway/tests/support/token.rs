@@ -52,3 +52,15 @@ pub fn claims(session: &str, seconds: i64) -> Value {
     let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
     json!({"iss": "pinger", "sid": session, "gen": 7, "exp": now + seconds})
 }
+
+/// The claims with one changed.
+pub fn with(mut claims: Value, name: &str, value: Value) -> Value {
+    claims[name] = value;
+    claims
+}
+
+/// The claims without one.
+pub fn without(mut claims: Value, name: &str) -> Value {
+    claims.as_object_mut().unwrap().remove(name);
+    claims
+}

@@ -71,7 +71,7 @@ sha256 = "{app_key}"
 
 [gateway.rates]
 per_peer = {{ per_second = 100000, burst = 100000 }}
-overall = {{ per_second = 100000, burst = 100000 }}
+global = {{ per_second = 100000, burst = 100000 }}
 
 [backend]
 data = "{folder}/data"

@@ -7,6 +7,8 @@
 //! async-imap logs what it sends, passwords included, at the `log` crate's level *trace*, target
 //! `async_imap::imap_stream`: a subscriber that is fed by `log` must leave that target out.
 
+#[cfg(test)]
+mod cancel_tests;
 mod connection;
 mod dial;
 mod dialogue;

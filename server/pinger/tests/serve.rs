@@ -38,8 +38,8 @@ fn eventually(what: &'static str, mut is_so: impl FnMut() -> bool) -> impl Futur
 #[tokio::test(flavor = "multi_thread")]
 async fn the_gateway_has_nothing_of_the_backend() {
     let world = world().await;
-    let server = world.serve_with(&[("PINGER_DATABASE_URL", &format!("sqlite://{}/pinger.db", world.data().display()))]);
-    let server = server.await;
+    let database = format!("sqlite://{}/pinger.db", world.data().display());
+    let server = world.serve_with(&[("PINGER_DATABASE_URL", &database)]).await;
     let process = format!("/proc/{}", server.gateway_pid);
 
     assert_eq!(fs::read(format!("{process}/environ")).unwrap(), b"", "no environment");
@@ -142,10 +142,12 @@ async fn serve_stops_when_told_to() {
         let world = world().await;
         let server = world.serve().await;
         let (pid, gateway) = (server.pid(), server.gateway_pid);
-        if name == "INT" {
+        if name == "TERM" {
+            assert!(server.terminate().await.success());
+        } else {
             signal(name, pid);
+            eventually("the end", || !lives(pid)).await;
         }
-        assert!(server.terminate().await.success());
         assert!(!lives(gateway));
         let log = fs::read_to_string(world.folder.path().join("server.log")).unwrap();
         assert!(log.contains("gateway stopped") && log.contains("exit status: 0"), "{log}");

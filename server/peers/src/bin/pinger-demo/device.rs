@@ -106,7 +106,8 @@ impl Device {
             .with_context(|| format!("`pinger device {what}` did not end within {} s", CALL.as_secs()))?
             .with_context(|| format!("starting {}", self.pinger.display()))?;
         if output.status.success() {
-            return serde_json::from_slice(&output.stdout).with_context(|| format!("what `pinger device {what}` printed"));
+            return serde_json::from_slice(&output.stdout)
+                .with_context(|| format!("what `pinger device {what}` printed"));
         }
         let why = match serde_json::from_slice::<Failed>(&output.stdout) {
             Ok(Failed { error }) => match error.reason {
@@ -136,7 +137,11 @@ pub(crate) fn typed(variable: Option<(&str, &str)>, command: &[String], options:
 
 fn quoted(word: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "_-./:=@%+,".contains(letter);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ mod files;
 mod mailbox;
 mod screen;
 mod server;
-mod stage;
 mod story;
 mod wire;
 

@@ -60,9 +60,12 @@ impl Screen {
         self.line(self.paint("1;32", &format!("OK: {text}")));
     }
 
-    /// The last line, when it didn't. It goes to the standard error, where the failures of programs are looked for.
+    /// The last line, when it didn't; further lines of the text, as of a log, stand before it. It goes to the standard
+    /// error, where the failures of programs are looked for.
     pub(crate) fn failed(&self, text: &str) {
-        let _ = writeln!(std::io::stderr(), "{}", self.paint("1;31", &format!("FAILED: {text}")));
+        let (last, before) = text.split_once('\n').unwrap_or((text, ""));
+        let last = self.paint("1;31", &format!("FAILED: {last}"));
+        let _ = writeln!(std::io::stderr(), "\n{before}{}{last}", if before.is_empty() { "" } else { "\n" });
     }
 
     fn bold(&self, text: &str) -> String {

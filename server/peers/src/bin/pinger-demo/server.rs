@@ -70,13 +70,19 @@ impl Server {
             .kill_on_drop(true)
             .spawn();
         // A server that is gone already has no group to be in; why it is gone is said below.
-        let Ok(watchdog) = watchdog else { bail!("the server ended at once:\n{}", tail(log)) };
+        let Ok(watchdog) = watchdog else { bail!("the server ended at once; its log is above\n{}", tail(log)) };
         let mut output = BufReader::new(child.stdout.take().context("the server has no output")?).lines();
         let line = match tokio::time::timeout(START, output.next_line()).await {
             Ok(line) => line?,
-            Err(_) => bail!("the server was not up after {} s; its log ends with:\n{}", START.as_secs(), tail(log)),
+            Err(_) => bail!(
+                "the server was not up after {} s; its log ended with the lines above\n{}",
+                START.as_secs(),
+                tail(log)
+            ),
         };
-        let Some(line) = line else { bail!("the server does not start; its log ends with:\n{}", tail(log)) };
+        let Some(line) = line else {
+            bail!("the server does not start; its log ended with the lines above\n{}", tail(log))
+        };
         let ready = serde_json::from_str(&line).with_context(|| format!("the server says {line}"))?;
         Ok(Self { child, _output: output, _watchdog: watchdog, log: log.to_owned(), ready })
     }
@@ -89,7 +95,10 @@ impl Server {
     /// Waits until it ends by itself, which it should not; answers why.
     pub(crate) async fn ended(&mut self) -> anyhow::Error {
         let status = self.child.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string());
-        anyhow::anyhow!("the server ended by itself ({status}); its log ends with:\n{}", tail(&self.log))
+        anyhow::anyhow!(
+            "the server ended by itself ({status}); its log ended with the lines above\n{}",
+            tail(&self.log)
+        )
     }
 
     /// Tells it to stop, and waits until it has.
@@ -108,5 +117,5 @@ fn tail(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<_> = text.lines().collect();
     let from = lines.len().saturating_sub(TAIL_LINES);
-    lines.get(from..).unwrap_or_default().iter().map(|line| format!("  {line}\n")).collect()
+    lines.get(from..).unwrap_or_default().join("\n")
 }

@@ -6,6 +6,9 @@ use sea_orm_migration::prelude::*;
 
 mod m0001_session;
 mod m0002_outbox;
+mod m0003_timeline;
+mod m0004_staff;
+mod m0005_audit;
 
 /// All migrations, in order.
 pub struct Migrator;
@@ -13,6 +16,12 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_session::Migration), Box::new(m0002_outbox::Migration)]
+        vec![
+            Box::new(m0001_session::Migration),
+            Box::new(m0002_outbox::Migration),
+            Box::new(m0003_timeline::Migration),
+            Box::new(m0004_staff::Migration),
+            Box::new(m0005_audit::Migration),
+        ]
     }
 }

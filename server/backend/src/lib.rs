@@ -6,6 +6,7 @@
 mod api;
 mod clock;
 mod config;
+mod history;
 mod listen;
 mod node;
 pub mod push;

@@ -11,6 +11,7 @@ use store::{Change, NewPush, SessionRecord, Store, StoreError};
 use tokio::sync::Notify;
 
 use crate::clock::{self, Clock};
+use crate::history;
 
 /// The watches that this node runs, so that they can be woken. A wake carries nothing: the watch reads the store.
 #[derive(Default)]
@@ -84,7 +85,7 @@ impl Sessions {
     ) -> Result<(), StoreError> {
         let now = self.clock.now();
         let mut life = held.life.clone();
-        let effects = life.apply(&self.rules, now, clock::dice(), event);
+        let effects = life.apply(&self.rules, now, clock::dice(), event.clone());
         if life == held.life && push_target.is_none() {
             return Ok(());
         }
@@ -99,6 +100,8 @@ impl Sessions {
         if let Some(push) = &push {
             span.record("pinger.push_id", tracing::field::display(push.id));
         }
+        let traceparent = trace::current_traceparent();
+        let told = history::notes(&event, &held.life, &life).into_iter();
         let change = Change {
             id: held.id,
             revision: held.revision,
@@ -107,6 +110,7 @@ impl Sessions {
             token_dies: effects.token_dies,
             push_target,
             push,
+            notes: told.map(|note| note.traced(traceparent.clone())).collect(),
         };
         let (before, queued) = (held.life.state(), effects.push);
         let applied = self.store.change(change).await?;

@@ -86,6 +86,9 @@ pub enum State {
 }
 
 impl State {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Waiting, Self::Watching, Self::Holding, Self::Retrying, Self::Ended];
+
     /// The stable name, as the store has it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -95,6 +98,11 @@ impl State {
             Self::Retrying => "retrying",
             Self::Ended => "ended",
         }
+    }
+
+    /// Finds a state by its stable name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|state| state.as_str() == text)
     }
 }
 

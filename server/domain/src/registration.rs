@@ -17,6 +17,26 @@ pub enum Platform {
     Desktop,
 }
 
+impl Platform {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Ios, Self::Android, Self::Web, Self::Desktop];
+
+    /// The stable name, as the store has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ios => "ios",
+            Self::Android => "android",
+            Self::Web => "web",
+            Self::Desktop => "desktop",
+        }
+    }
+
+    /// Finds a platform by its stable name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|platform| platform.as_str() == text)
+    }
+}
+
 /// A version as a device names it, at most 64 bytes; for people to read.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct VersionText(String);

@@ -42,6 +42,20 @@ pub(crate) enum Command {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Fill the store with made-up sessions of the last two days, so that the dashboard has something to show. Nothing
+    /// ever connects for them. Not for a store with real sessions: only the made-up ones that ended are deleted in time.
+    Demo(DemoOptions),
+}
+
+/// Options of `pinger demo`.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct DemoOptions {
+    /// How many.
+    #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) sessions: u64,
+    /// What their names and fates are drawn from.
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+    pub(crate) seed: u64,
 }
 
 /// Options of `pinger serve`.

@@ -59,5 +59,6 @@ fn run(arguments: Arguments) -> Result<ExitCode, RoleError> {
         Command::Device(options) => Ok(device::run(*options)),
         Command::Keys(KeysCommand::Show { json }) => role::keys::show(&file()?, &environment, json),
         Command::Config(ConfigCommand::Check) => role::check::run(&file()?, &environment),
+        Command::Demo(options) => role::demo::run(&file()?, &environment, options),
     }
 }

@@ -3,17 +3,36 @@
 //! Everything that writes goes through one queue, whose worker commits many writes in one transaction (group commit): a
 //! call is answered when the transaction that holds its write is durable. What reads goes past the queue.
 
+mod audit;
+mod deliveries;
+pub mod demo;
+mod devices;
 mod entity;
 mod error;
 mod open;
 mod outbox;
+mod overview;
 mod read;
 mod record;
+mod search;
 mod session;
+mod staff;
+mod staff_act;
+mod timeline;
+mod view;
 mod writer;
 
+pub use audit::{AuditAction, AuditCheck, AuditEntry, AuditFault, AuditFilter, AuditPage, AuditStart, NewAudit};
+pub use deliveries::{DeliveryFilter, DeliveryRow, Holder};
+pub use devices::{DevicePage, DeviceRow};
 pub use error::StoreError;
 pub use outbox::{Finish, NewPush, PushStatus};
+pub use overview::{FailureGroup, HostHealth, Latency, Overview, PushMinute, StateCounts};
 pub use record::{NewSession, SessionRecord};
+pub use search::{Count, Cursor, Page, Paged, SessionFilter, SessionPage, Start, StateReason};
 pub use session::{Applied, Change, Registered};
+pub use staff::{Factor, Invite, Role, SignIn, StaffId, StaffName, StaffRecord};
+pub use staff_act::{Refusal, Spend, StaffAct};
+pub use timeline::{Connection, Note, TimelineCursor, TimelineEntry, TimelineKind, TimelinePage};
+pub use view::{PushView, SessionDetail, SessionRow};
 pub use writer::Store;

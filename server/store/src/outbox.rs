@@ -11,6 +11,7 @@ use crate::StoreError;
 use crate::entity::outbox::{self, Column, Entity};
 use crate::entity::session;
 use crate::record::push_target;
+use crate::timeline::{self, Note, TimelineKind};
 
 /// A push that is to be sent to a session's push target.
 #[derive(Clone, Debug)]
@@ -41,6 +42,14 @@ pub enum PushStatus {
 }
 
 impl PushStatus {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Queued, Self::Accepted, Self::Refused, Self::Gone, Self::Expired];
+
+    /// Finds a status by its stable name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|status| status.as_str() == text)
+    }
+
     /// The stable name, as the store has it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -127,16 +136,20 @@ pub(crate) async fn due(
 
 /// When the next push of a node is due.
 pub(crate) async fn next_due(db: &impl ConnectionTrait, node: NodeId) -> Result<Option<Timestamp>, StoreError> {
-    let at: Option<Option<i64>> = Entity::find()
+    let at: Vec<Option<i64>> = Entity::find()
         .select_only()
-        .column(Column::NextAttemptAt)
+        .column_as(Column::NextAttemptAt.min(), "next")
         .filter(Column::NodeId.eq(node.as_uuid()))
         .filter(Column::NextAttemptAt.is_not_null())
-        .order_by_asc(Column::NextAttemptAt)
         .into_tuple()
-        .one(db)
+        .all(db)
         .await?;
-    Ok(at.flatten().map(Timestamp::from_millis))
+    Ok(at.into_iter().flatten().next().map(Timestamp::from_millis))
+}
+
+/// Finds a kind by its stable name.
+pub(crate) fn kind(text: &str) -> Option<PushKind> {
+    [PushKind::NewMail, PushKind::Register].into_iter().find(|kind| kind.as_str() == text)
 }
 
 fn delivery(row: outbox::Model) -> Result<Delivery, StoreError> {
@@ -149,11 +162,7 @@ fn delivery(row: outbox::Model) -> Result<Delivery, StoreError> {
         &row.push_environment,
         &row.push_type,
     )?;
-    let kind = match row.kind.as_str() {
-        "new_mail" => PushKind::NewMail,
-        "register" => PushKind::Register,
-        _ => return Err(corrupt("kind")),
-    };
+    let kind = kind(&row.kind).ok_or_else(|| corrupt("kind"))?;
     Ok(Delivery {
         id: PushId::from_uuid(row.id),
         session: SessionId::from_uuid(row.session_id),
@@ -167,13 +176,15 @@ fn delivery(row: outbox::Model) -> Result<Delivery, StoreError> {
     })
 }
 
-/// Writes down what an attempt led to. A push that is already done stays as it is.
+/// Writes down what an attempt led to, in the session's timeline too. A push that is already done stays as it is.
 pub(crate) async fn finish(
     db: &impl ConnectionTrait,
     id: PushId,
     now: Timestamp,
     finish: &Finish,
 ) -> Result<(), StoreError> {
+    let found = Entity::find_by_id(id.as_uuid()).filter(Column::NextAttemptAt.is_not_null()).all(db).await?;
+    let Some(row) = found.into_iter().next() else { return Ok(()) };
     let update = Entity::update_many()
         .filter(Column::Id.eq(id.as_uuid()))
         .filter(Column::NextAttemptAt.is_not_null())
@@ -190,8 +201,35 @@ pub(crate) async fn finish(
             .col_expr(Column::NextAttemptAt, Expr::value(at.as_millis()))
             .col_expr(Column::Reason, Expr::value(reason.clone())),
     };
-    update.exec(db).await?;
-    Ok(())
+    if update.exec(db).await?.rows_affected == 0 {
+        return Ok(());
+    }
+    if matches!(finish, Finish::Done { status: PushStatus::Accepted, .. }) {
+        let update = session::Entity::update_many().filter(session::Column::Id.eq(row.session_id));
+        update.col_expr(session::Column::LastPushAt, Expr::value(now.as_millis())).exec(db).await?;
+    }
+    timeline::insert(db, row.session_id, now, [note(&row, now, finish)]).await
+}
+
+/// What the timeline tells of an attempt.
+fn note(row: &outbox::Model, now: Timestamp, finish: &Finish) -> Note {
+    let (took, attempts) = (now.as_millis().saturating_sub(row.created_at), i64::from(row.attempts) + 1);
+    let note = match finish {
+        Finish::Again { at, reason } => {
+            Note::new(TimelineKind::PushRetry).detail(reason).numbers(Some(at.as_millis()), Some(attempts))
+        }
+        Finish::Done { status, reason, .. } => {
+            let kind = match status {
+                PushStatus::Queued | PushStatus::Accepted => TimelineKind::PushAccepted,
+                PushStatus::Refused | PushStatus::Expired => TimelineKind::PushRefused,
+                PushStatus::Gone => TimelineKind::PushGone,
+            };
+            let expired = (*status == PushStatus::Expired).then(|| status.as_str().to_owned());
+            let note = Note::new(kind).numbers(Some(took), Some(attempts));
+            Note { detail: reason.clone().or(expired), ..note }
+        }
+    };
+    note.traced(row.traceparent.clone())
 }
 
 /// Deletes pushes that were done before `before`.

@@ -9,7 +9,7 @@ use crate::{SessionRecord, Store, StoreError};
 impl Store {
     /// A session, living or ended.
     pub async fn session(&self, id: SessionId) -> Result<Option<SessionRecord>, StoreError> {
-        let row = session::Entity::find_by_id(id.as_uuid()).one(self.reader()).await?;
+        let row = crate::session::first(self.reader(), session::Entity::find_by_id(id.as_uuid())).await?;
         row.map(session::Model::into_record).transpose()
     }
 
@@ -27,7 +27,7 @@ impl Store {
     pub async fn pushes_of(&self, id: SessionId) -> Result<Vec<(String, Option<String>)>, StoreError> {
         let rows = outbox::Entity::find()
             .filter(outbox::Column::SessionId.eq(id.as_uuid()))
-            .order_by_asc(outbox::Column::CreatedAt)
+            .order_by_asc(outbox::Column::Id)
             .all(self.reader())
             .await?;
         Ok(rows.into_iter().map(|row| (row.status, row.reason)).collect())

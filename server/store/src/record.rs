@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use domain::{
     ApnsEnvironment, ApnsPushType, ApnsTarget, AppId, Baseline, EndReason, Evidence, Failure, FailureCode, HostName,
-    ImapTarget, KeyId, Life, MailTarget, Mailbox, Mechanism, Phase, Platform, PushTarget, Registration, SealedBox,
+    ImapTarget, KeyId, Life, MailTarget, Mailbox, Mechanism, Phase, PushTarget, Registration, SealedBox,
     Security, SessionId, State, Timestamp,
 };
 
-use crate::StoreError;
 use crate::entity::session;
+use crate::{StateReason, StoreError};
 
 /// A session that is to be stored.
 #[derive(Clone, Debug)]
@@ -62,6 +62,8 @@ pub struct SessionRecord {
     pub created_at: Timestamp,
     /// The W3C trace context of the registration.
     pub traceparent: Option<String>,
+    /// Until when staff want each of its episodes traced.
+    pub trace_until: Option<Timestamp>,
 }
 
 /// The key that makes a live session the only one. Ids have no spaces.
@@ -129,13 +131,7 @@ impl NewSession {
             user_id: user.to_string(),
             device_id: device.id.to_string(),
             context: context.to_string(),
-            platform: match device.platform {
-                Platform::Ios => "ios",
-                Platform::Android => "android",
-                Platform::Web => "web",
-                Platform::Desktop => "desktop",
-            }
-            .to_owned(),
+            platform: device.platform.as_str().to_owned(),
             os_version: device.os_version.as_str().to_owned(),
             app_version: device.app_version.as_str().to_owned(),
             push_service: push_service.to_owned(),
@@ -189,6 +185,11 @@ impl NewSession {
             created_at: self.created_at.as_millis(),
             ended_at: None,
             traceparent: self.traceparent,
+            reason: None,
+            handshake: None,
+            connected_at: None,
+            last_push_at: None,
+            trace_until: None,
         };
         row.set_life(&self.life, self.created_at);
         row
@@ -201,6 +202,7 @@ impl session::Model {
         self.revision += 1;
         self.state = life.state().as_str().to_owned();
         self.end_reason = life.end_reason().map(|reason| reason.as_str().to_owned());
+        self.reason = StateReason::of(life).map(|reason| reason.as_str().to_owned());
         self.state_since = life.state_since.as_millis();
         self.wait_until = match life.phase {
             Phase::Waiting { until } => Some(until.as_millis()),
@@ -231,7 +233,7 @@ impl session::Model {
         }
     }
 
-    fn corrupt(&self, column: &'static str) -> StoreError {
+    pub(crate) fn corrupt(&self, column: &'static str) -> StoreError {
         StoreError::Corrupt { row: self.id.to_string(), column }
     }
 
@@ -292,7 +294,7 @@ impl session::Model {
         }))
     }
 
-    fn mail(&self) -> Result<MailTarget, StoreError> {
+    pub(crate) fn mail(&self) -> Result<MailTarget, StoreError> {
         if self.mail_kind != "imap" {
             return Err(self.corrupt("mail_kind"));
         }
@@ -337,6 +339,7 @@ impl session::Model {
             device: self.device_id,
             context: self.context,
             traceparent: self.traceparent,
+            trace_until: self.trace_until.map(Timestamp::from_millis),
         })
     }
 }

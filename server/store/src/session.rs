@@ -1,16 +1,20 @@
 //! What is written of sessions. Each function runs inside a transaction of the writer's.
 
 use domain::{Dice, Event, Life, NodeId, PushTarget, Rules, SessionId, Timestamp};
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
-    ActiveModelTrait as _, ActiveValue, ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _, Iterable as _,
+    ModelTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as _, Select,
 };
 
 use crate::entity::session::{self, Column, Entity};
 use crate::outbox::NewPush;
 use crate::record::{live_key, push_columns};
+use crate::timeline::{self, Connection, Note, TimelineKind};
 use crate::{NewSession, StoreError};
+
+/// The most characters of a handshake that are kept.
+const HANDSHAKE_MAX: usize = 2048;
 
 /// What became of a registration.
 #[derive(Clone, Debug)]
@@ -42,6 +46,8 @@ pub struct Change {
     pub push_target: Option<PushTarget>,
     /// A push to write into the outbox.
     pub push: Option<NewPush>,
+    /// What the timeline tells of it; that a push was queued is told anyway.
+    pub notes: Vec<Note>,
 }
 
 /// A change that was made.
@@ -53,42 +59,88 @@ pub struct Applied {
 
 /// Stores a session, ends the one that it replaces, or finds that it is already there.
 pub(crate) async fn register(db: &impl ConnectionTrait, new: &NewSession) -> Result<Registered, StoreError> {
-    let key = live_key(&new.registration);
-    let mut replaced = None;
-    if let Some(mut old) = Entity::find().filter(Column::LiveKey.eq(&key)).one(db).await? {
-        let id = SessionId::from_uuid(old.id);
-        let mut life = old.life()?;
-        if old.registration_hash == new.registration_hash {
-            return Ok(Registered { id, generation: old.generation.unsigned_abs(), life, replaced });
-        }
-        // Being replaced is decided without rules or chance.
-        life.apply(&Rules::default(), new.created_at, Dice(0), Event::Replaced);
-        old.generation += 1;
-        old.set_life(&life, new.created_at);
-        write(db, old).await?;
-        replaced = Some(id);
-    }
     let row = new.clone().into_row();
-    let (generation, life) = (row.generation.unsigned_abs(), new.life.clone());
-    Entity::insert(row.into_active_model()).exec_without_returning(db).await?;
-    Ok(Registered { id: new.id, generation, life, replaced })
+    let registered =
+        Registered { id: new.id, generation: row.generation.unsigned_abs(), life: new.life.clone(), replaced: None };
+    // Nearly always it is new, and one statement is enough.
+    if insert(db, row.clone()).await? {
+        return Ok(registered);
+    }
+    let key = live_key(&new.registration);
+    let Some(old) = first(db, Entity::find().filter(Column::LiveKey.eq(&key))).await? else {
+        return Err(StoreError::Conflict(new.id));
+    };
+    let (id, mut life) = (SessionId::from_uuid(old.id), old.life()?);
+    if old.registration_hash == new.registration_hash {
+        return Ok(Registered { id, generation: old.generation.unsigned_abs(), life, replaced: None });
+    }
+    // Being replaced is decided without rules or chance.
+    life.apply(&Rules::default(), new.created_at, Dice(0), Event::Replaced);
+    let mut ended = old.clone();
+    ended.generation += 1;
+    ended.set_life(&life, new.created_at);
+    update(db, old, ended).await?;
+    let note = Note::new(TimelineKind::Replaced).detail(new.id.to_string()).traced(new.traceparent.clone());
+    timeline::insert(db, id.as_uuid(), new.created_at, [note]).await?;
+    if insert(db, row).await? {
+        Ok(Registered { replaced: Some(id), ..registered })
+    } else {
+        Err(StoreError::Conflict(new.id))
+    }
 }
 
-/// Writes a whole row.
-async fn write(db: &impl ConnectionTrait, row: session::Model) -> Result<(), StoreError> {
-    let id = row.id;
-    let mut active = row.into_active_model().reset_all();
-    active.id = ActiveValue::Unchanged(id);
-    Entity::update(active).exec(db).await?;
-    Ok(())
+/// Writes a new row and the first entry of its timeline, unless there is a live session of that key.
+async fn insert(db: &impl ConnectionTrait, row: session::Model) -> Result<bool, StoreError> {
+    let (id, at, lifetime) = (row.id, row.created_at, row.expires_at.saturating_sub(row.created_at));
+    let note = Note::new(TimelineKind::Registered).numbers(row.uid_next, Some(lifetime)).traced(row.traceparent.clone());
+    let unless_live = OnConflict::column(Column::LiveKey).do_nothing_on([Column::Id]).to_owned();
+    let inserted =
+        Entity::insert(row.into_active_model()).on_conflict(unless_live).exec_without_returning(db).await?;
+    if inserted > 0 {
+        timeline::insert(db, id, Timestamp::from_millis(at), [note]).await?;
+    }
+    Ok(inserted > 0)
+}
+
+/// Writes what is different in a row, if its revision is still the one that was read; answers whether it was.
+async fn update(db: &impl ConnectionTrait, read: session::Model, row: session::Model) -> Result<bool, StoreError> {
+    let (id, revision) = (read.id, read.revision);
+    let mut active = read.into_active_model();
+    // Naming a column is enough to have its indexes written.
+    for column in Column::iter() {
+        let value = row.get(column);
+        if active.get(column).into_value().as_ref() != Some(&value) {
+            active.set(column, value);
+        }
+    }
+    // The row was read in this transaction, but databases with many writers let others change it until here.
+    let updated = Entity::update_many()
+        .set(active)
+        .filter(Column::Id.eq(id))
+        .filter(Column::Revision.eq(revision))
+        .exec(db)
+        .await?;
+    Ok(updated.rows_affected > 0)
+}
+
+/// The one row that a unique key selects.
+///
+/// sea-orm's own `one` adds `LIMIT ?`. Whatever SQLite's planner might look at, and that is one of those, makes it prepare
+/// the statement anew each time (`sqlite3Reprepare`): most of what the statement costs, for nothing.
+pub(crate) async fn first(
+    db: &impl ConnectionTrait,
+    select: Select<Entity>,
+) -> Result<Option<session::Model>, StoreError> {
+    Ok(select.all(db).await?.pop())
 }
 
 /// Changes a session by compare-and-set, and writes the push that follows from it.
 pub(crate) async fn change(db: &impl ConnectionTrait, node: NodeId, change: &Change) -> Result<Applied, StoreError> {
-    let found = Entity::find_by_id(change.id.as_uuid()).one(db).await?;
-    let Some(mut row) = found.filter(|row| row.revision.unsigned_abs() == change.revision) else {
+    let found = first(db, Entity::find_by_id(change.id.as_uuid())).await?;
+    let Some(read) = found.filter(|row| row.revision.unsigned_abs() == change.revision) else {
         return Err(StoreError::Conflict(change.id));
     };
+    let mut row = read.clone();
     if let Some(target) = &change.push_target {
         let (service, token, topic, environment, push_type) = push_columns(target);
         row.push_service = service.to_owned();
@@ -102,23 +154,42 @@ pub(crate) async fn change(db: &impl ConnectionTrait, node: NodeId, change: &Cha
     }
     row.set_life(&change.life, change.now);
     let revision = row.revision.unsigned_abs();
+    let mut notes = change.notes.clone();
     if let Some(push) = &change.push {
         crate::outbox::insert(db, node, &row, push, change.now).await?;
+        notes.push(Note::push_queued(push.kind).traced(push.traceparent.clone()));
     }
-    let (id, compared) = (row.id, row.revision - 1);
-    let mut active = row.into_active_model().reset_all();
-    active.id = ActiveValue::NotSet;
-    // The row was read in this transaction, but databases with many writers let others change it until here.
-    let updated = Entity::update_many()
-        .set(active)
-        .filter(Column::Id.eq(id))
-        .filter(Column::Revision.eq(compared))
-        .exec(db)
-        .await?;
-    if updated.rows_affected == 0 {
+    if !update(db, read, row).await? {
         return Err(StoreError::Conflict(change.id));
     }
+    timeline::insert(db, change.id.as_uuid(), change.now, notes).await?;
     Ok(Applied { revision })
+}
+
+/// Writes what a connection told. The session may be gone by now.
+pub(crate) async fn connected(
+    db: &impl ConnectionTrait,
+    id: SessionId,
+    at: Timestamp,
+    connection: &Connection,
+) -> Result<(), StoreError> {
+    let mut update = Entity::update_many()
+        .col_expr(Column::ConnectedAt, Expr::value(at.as_millis()))
+        .filter(Column::Id.eq(id.as_uuid()));
+    if let Some(handshake) = &connection.handshake {
+        update = update.col_expr(Column::Handshake, Expr::value(timeline::cut(handshake.clone(), HANDSHAKE_MAX)));
+    }
+    if update.exec(db).await?.rows_affected > 0 {
+        timeline::insert(db, id.as_uuid(), at, [connection.note.clone()]).await?;
+    }
+    Ok(())
+}
+
+/// Has each episode of a session traced until `until`.
+pub(crate) async fn trace(db: &impl ConnectionTrait, id: SessionId, until: Timestamp) -> Result<(), StoreError> {
+    let update = Entity::update_many().col_expr(Column::TraceUntil, Expr::value(until.as_millis()));
+    update.filter(Column::Id.eq(id.as_uuid())).exec(db).await?;
+    Ok(())
 }
 
 /// Takes up to `limit` live sessions that no node runs.
@@ -154,8 +225,14 @@ pub(crate) async fn release(db: &impl ConnectionTrait, node: NodeId) -> Result<u
     Ok(released.rows_affected)
 }
 
-/// Deletes sessions that ended before `before`.
+/// Deletes sessions that ended before `before`, with their timelines.
 pub(crate) async fn purge(db: &impl ConnectionTrait, before: Timestamp) -> Result<u64, StoreError> {
-    let deleted = Entity::delete_many().filter(Column::EndedAt.lt(before.as_millis())).exec(db).await?;
+    let ended = Column::EndedAt.lt(before.as_millis());
+    let sessions = Entity::find().select_only().column(Column::Id).filter(ended.clone()).into_query();
+    crate::entity::timeline::Entity::delete_many()
+        .filter(crate::entity::timeline::Column::SessionId.in_subquery(sessions))
+        .exec(db)
+        .await?;
+    let deleted = Entity::delete_many().filter(ended).exec(db).await?;
     Ok(deleted.rows_affected)
 }

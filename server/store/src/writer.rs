@@ -3,13 +3,18 @@
 use std::sync::Arc;
 
 use domain::{NodeId, PushId, SessionId, Timestamp};
-use sea_orm::{DatabaseConnection, SqliteTransactionMode, TransactionOptions, TransactionTrait as _};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
+};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
 use crate::open::Connections;
-use crate::{Applied, Change, Finish, NewSession, Registered, StoreError, outbox, session};
+use crate::demo::Rows;
+use crate::overview::PushHistory;
+use crate::staff_act::{Acted, Refusal, StaffAct};
+use crate::{Applied, Change, Connection, Finish, NewAudit, NewSession, Note, Registered, StoreError, audit, outbox, session, staff_act, timeline};
 
 /// The most writes in one transaction.
 const BATCH: usize = 256;
@@ -25,15 +30,28 @@ enum Write {
     Release,
     Finish { id: PushId, now: Timestamp, finish: Finish },
     Purge { before: Timestamp },
+    Note { id: SessionId, at: Timestamp, note: Note },
+    Connected { id: SessionId, at: Timestamp, connection: Box<Connection> },
+    Trace { id: SessionId, at: Timestamp, until: Timestamp, note: Note },
+    Fill(Box<Rows>),
+    Staff { at: Timestamp, act: Box<StaffAct>, entry: Option<Box<NewAudit>> },
+    Audit(Box<NewAudit>),
 }
 
 /// What a write led to.
 enum Written {
-    Registered(Registered),
+    Registered(Box<Registered>),
     Applied(Applied),
     Claimed(Vec<SessionId>),
     Count(u64),
+    Acted(Acted),
     Done,
+}
+
+impl Written {
+    fn registered(registered: Registered) -> Self {
+        Self::Registered(Box::new(registered))
+    }
 }
 
 struct Job {
@@ -54,6 +72,7 @@ struct Shared {
     unclaimed: Notify,
     pushes: Notify,
     changes: broadcast::Sender<SessionId>,
+    history: PushHistory,
     worker: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -70,6 +89,7 @@ impl Store {
             unclaimed: Notify::new(),
             pushes: Notify::new(),
             changes: broadcast::Sender::new(1024),
+            history: PushHistory::default(),
             worker: std::sync::Mutex::new(Some(worker)),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -82,6 +102,10 @@ impl Store {
 
     pub(crate) fn reader(&self) -> &DatabaseConnection {
         &self.shared.read
+    }
+
+    pub(crate) fn push_history(&self) -> &PushHistory {
+        &self.shared.history
     }
 
     /// Returns when there may be live sessions that no node runs. It carries nothing: claim, and see.
@@ -115,7 +139,7 @@ impl Store {
         }
         self.announce(registered.id);
         self.shared.unclaimed.notify_one();
-        Ok(registered)
+        Ok(*registered)
     }
 
     /// Changes a session if its revision is still the one that the change was made from.
@@ -149,9 +173,58 @@ impl Store {
         self.write(Write::Finish { id, now, finish }).await.map(|_| ())
     }
 
-    /// Deletes ended sessions and done pushes from before `before`, and says how many.
+    /// Deletes ended sessions and done pushes from before `before`, and says how many. What was destroyed since the last
+    /// time, boxes among it, leaves the database's log too.
     pub async fn purge(&self, before: Timestamp) -> Result<u64, StoreError> {
-        self.count(Write::Purge { before }).await
+        let deleted = self.count(Write::Purge { before }).await?;
+        if self.shared.read.get_database_backend() == DbBackend::Sqlite {
+            self.shared.read.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await?;
+        }
+        Ok(deleted)
+    }
+
+    /// Writes an entry into a session's timeline.
+    pub async fn note(&self, id: SessionId, at: Timestamp, note: Note) -> Result<(), StoreError> {
+        self.write(Write::Note { id, at, note }).await.map(|_| ())
+    }
+
+    /// Has what a connection told written, and does not wait for it. If the writer is that far behind, it is left out.
+    pub fn connected(&self, id: SessionId, at: Timestamp, connection: Connection) {
+        let (reply, _) = oneshot::channel();
+        let write = Write::Connected { id, at, connection: Box::new(connection) };
+        if self.shared.jobs.try_send(Job { write, reply }).is_err() {
+            tracing::debug!(session = %id, "the store is busy; a connection is left out of the timeline");
+        }
+    }
+
+    /// Has each episode of a session traced until `until`, as `note` tells.
+    pub async fn trace(&self, id: SessionId, at: Timestamp, until: Timestamp, note: Note) -> Result<(), StoreError> {
+        self.write(Write::Trace { id, at, until, note }).await?;
+        self.announce(id);
+        Ok(())
+    }
+
+    /// Does something to staff, with its entry in the audit, or does neither and says why. `at` is now.
+    pub async fn staff_act(
+        &self,
+        at: Timestamp,
+        act: StaffAct,
+        entry: Option<NewAudit>,
+    ) -> Result<Result<(), Refusal>, StoreError> {
+        match self.write(Write::Staff { at, act: Box::new(act), entry: entry.map(Box::new) }).await? {
+            Written::Acted(acted) => Ok(acted),
+            _ => Err(StoreError::Closed),
+        }
+    }
+
+    /// Adds an entry to the audit.
+    pub async fn audit(&self, entry: NewAudit) -> Result<(), StoreError> {
+        self.write(Write::Audit(Box::new(entry))).await.map(|_| ())
+    }
+
+    /// Stores made-up rows.
+    pub(crate) async fn fill(&self, rows: Rows) -> Result<(), StoreError> {
+        self.write(Write::Fill(Box::new(rows))).await.map(|_| ())
     }
 
     async fn count(&self, write: Write) -> Result<u64, StoreError> {
@@ -181,7 +254,7 @@ impl Store {
 async fn work(db: DatabaseConnection, node: NodeId, mut queue: mpsc::Receiver<Job>) {
     let mut jobs = Vec::with_capacity(BATCH);
     while queue.recv_many(&mut jobs, BATCH).await > 0 {
-        match commit(&db, node, &jobs).await {
+        match Box::pin(commit(&db, node, &jobs)).await {
             Ok(written) => {
                 for (job, written) in jobs.drain(..).zip(written) {
                     // A caller that left in the meantime doesn't mind.
@@ -193,7 +266,7 @@ async fn work(db: DatabaseConnection, node: NodeId, mut queue: mpsc::Receiver<Jo
                 tracing::warn!(%error, writes = jobs.len(), "a group commit failed; each write is done by itself");
                 for job in jobs.drain(..) {
                     let alone = std::slice::from_ref(&job);
-                    let written = commit(&db, node, alone).await.and_then(|mut written| {
+                    let written = Box::pin(commit(&db, node, alone)).await.and_then(|mut written| {
                         written.pop().unwrap_or(Err(StoreError::Closed))
                     });
                     let _ = job.reply.send(written);
@@ -223,7 +296,7 @@ async fn commit(
     let mut all = Vec::with_capacity(jobs.len());
     for job in jobs {
         let written = match &job.write {
-            Write::Register(new) => session::register(&txn, new).await.map(Written::Registered),
+            Write::Register(new) => Box::pin(session::register(&txn, new)).await.map(Written::registered),
             Write::Change(change) => session::change(&txn, node, change).await.map(Written::Applied),
             Write::Claim { limit } => session::claim(&txn, node, *limit).await.map(Written::Claimed),
             Write::Release => session::release(&txn, node).await.map(Written::Count),
@@ -234,6 +307,19 @@ async fn commit(
                 Ok(sessions) => outbox::purge(&txn, *before).await.map(|pushes| Written::Count(sessions + pushes)),
                 Err(error) => Err(error),
             },
+            Write::Note { id, at, note } => {
+                timeline::insert(&txn, id.as_uuid(), *at, [note.clone()]).await.map(|()| Written::Done)
+            }
+            Write::Connected { id, at, connection } => {
+                session::connected(&txn, *id, *at, connection).await.map(|()| Written::Done)
+            }
+            Write::Trace { id, at, until, note } => match session::trace(&txn, *id, *until).await {
+                Ok(()) => timeline::insert(&txn, id.as_uuid(), *at, [note.clone()]).await.map(|()| Written::Done),
+                Err(error) => Err(error),
+            },
+            Write::Fill(rows) => rows.insert(&txn).await.map(|()| Written::Done),
+            Write::Staff { at, act, entry } => staff(&txn, *at, act, entry.as_deref()).await.map(Written::Acted),
+            Write::Audit(entry) => audit::append(&txn, entry).await.map(|_| Written::Done),
         };
         match written {
             Err(error @ StoreError::Database(_)) => {
@@ -245,4 +331,18 @@ async fn commit(
     }
     txn.commit().await?;
     Ok(all)
+}
+
+/// An act of staff and its entry in the audit. An act that was refused has written nothing.
+async fn staff(
+    db: &impl ConnectionTrait,
+    at: Timestamp,
+    act: &StaffAct,
+    entry: Option<&NewAudit>,
+) -> Result<Acted, StoreError> {
+    let acted = staff_act::act(db, at, act).await?;
+    if let (Ok(()), Some(entry)) = (&acted, entry) {
+        audit::append(db, entry).await?;
+    }
+    Ok(acted)
 }

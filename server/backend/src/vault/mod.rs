@@ -2,16 +2,19 @@
 //!
 //! A device seals a credential for one of the ring's sealing keys ([`seal`]); the box is what the store keeps, and it is
 //! opened for a log-in only ([`KeyRing::open`]). The ring also signs what devices trust: the set of sealing keys
-//! ([`KeyRing::key_set`], [`verify_key_set`]) and session tokens ([`KeyRing::token`]).
+//! ([`KeyRing::key_set`], [`verify_key_set`]) and session tokens ([`KeyRing::token`]). Small secrets of staff are sealed by a key
+//! that is derived from it ([`KeyRing::staff_secrets`]).
 
 mod boxes;
 mod credential;
 mod key_set;
 mod ring;
+mod sealer;
 mod token;
 
 pub use boxes::{Binding, OpenError, SealError, seal};
 pub use credential::{Credential, Secret};
 pub use key_set::{KeySetError, verify_key_set};
 pub use ring::{KeyError, KeyRing};
+pub use sealer::{SecretOpenError, SecretSealError, SecretSealer};
 pub use token::TokenError;

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::boxes::Opener;
 use super::token::TokenSigner;
-use super::{Binding, Credential, OpenError};
+use super::{Binding, Credential, OpenError, SecretSealer};
 
 /// The file's name, in the data folder.
 const FILE: &str = "keys.json";
@@ -109,6 +109,7 @@ pub struct KeyRing {
     pub(super) identity: Ed25519KeyPair,
     pub(super) token: TokenSigner,
     address_hash: hmac::Key,
+    staff_secrets: SecretSealer,
     /// The one to seal for comes first.
     pub(super) sealing: Vec<SealingKey>,
 }
@@ -145,6 +146,7 @@ impl KeyRing {
         let token = file.token.bytes().ok_or("the token key is not base64")?;
         let token = TokenSigner::new(&file.token.id, &token).ok_or("the token key is not Ed25519")?;
         let address_hash = file.address_hash.bytes().ok_or("the address key is not base64")?;
+        let staff_secrets = SecretSealer::derive(&address_hash).ok_or("no key can be derived from the address key")?;
         let mut sealing = Vec::new();
         for key in file.sealing.iter().rev() {
             let bytes = key.bytes().ok_or("a sealing key is not base64")?;
@@ -157,7 +159,8 @@ impl KeyRing {
         if sealing.is_empty() {
             return Err("it has no sealing key");
         }
-        Ok(Self { identity, token, address_hash: hmac::Key::new(hmac::HMAC_SHA256, &address_hash), sealing })
+        let address_hash = hmac::Key::new(hmac::HMAC_SHA256, &address_hash);
+        Ok(Self { identity, token, address_hash, staff_secrets, sealing })
     }
 
     /// The public half of the identity key, which apps pin.
@@ -176,6 +179,11 @@ impl KeyRing {
     pub fn open(&self, sealed: &SealedBox, binding: &Binding) -> Result<Credential, OpenError> {
         let key = self.sealing.iter().find(|key| key.id == sealed.key_id).ok_or(OpenError::UnknownKey)?;
         key.opener.open(sealed, binding)
+    }
+
+    /// What seals small secrets of staff.
+    pub fn staff_secrets(&self) -> &SecretSealer {
+        &self.staff_secrets
     }
 
     /// The keyed hash of an account's name, in hexadecimal: staff who know the address find the session, and nobody can

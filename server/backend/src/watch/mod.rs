@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{Connect, Event, Evidence, Failure, FailureCode, MailTarget, SessionId};
-use store::{SessionRecord, Store, StoreError};
+use proto::trace;
+use store::{Note, SessionRecord, Store, StoreError};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -153,12 +154,14 @@ impl Watcher {
     async fn connect(&self, record: SessionRecord, held: &mut Held, stop: &CancellationToken) -> Option<Connection> {
         let span = episode!(CONNECT, held.id, record.traceparent.as_deref());
         async {
+            let began = Instant::now();
             let dialled = tokio::select! {
                 dialled = self.dial(&record) => dialled,
                 () = stop.cancelled() => return None,
             };
             match dialled {
                 Ok(connection) => {
+                    self.tell_connected(held.id, began.elapsed(), connection.mailbox());
                     self.report(held, Event::Connected(connection.mailbox()), stop).await;
                     Some(connection)
                 }
@@ -170,6 +173,12 @@ impl Watcher {
         }
         .instrument(span)
         .await
+    }
+
+    /// Has the timeline tell of a connection. Nobody waits for that.
+    fn tell_connected(&self, id: SessionId, took: Duration, mailbox: domain::Mailbox) {
+        let note = Note::connected(took, mailbox.uid_next.get()).traced(trace::current_traceparent());
+        self.store().connected(id, self.sessions.clock.now(), store::Connection { note, handshake: None });
     }
 
     async fn fail(&self, held: &mut Held, failure: Failure, lived: Duration, stop: &CancellationToken) {

@@ -2,6 +2,7 @@
 
 pub(crate) mod backend;
 pub(crate) mod check;
+pub(crate) mod demo;
 pub(crate) mod gateway;
 pub(crate) mod keys;
 pub(crate) mod serve;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 use ::backend::BackendError;
 use ::backend::vault::KeyError;
 use ::gateway::GatewayError;
+use store::StoreError;
 
 use crate::child::ChildError;
 use crate::config::ConfigError;
@@ -41,6 +43,8 @@ pub(crate) enum RoleError {
     Backend(#[source] BackendError),
     #[error("the gateway could not be kept running")]
     Child(#[source] ChildError),
+    #[error("the store failed")]
+    Store(#[source] StoreError),
     #[error("the keys could not be read")]
     Keys(#[source] KeyError),
     #[error("stopping took too long, and what was left was cut off")]
@@ -60,6 +64,7 @@ impl RoleError {
             Self::Prepare { .. } | Self::AlreadyRunning { .. } | Self::BackendStart(_) | Self::GatewayStart(_) => 3,
             Self::Backend(_)
             | Self::Keys(_)
+            | Self::Store(_)
             | Self::CutOff
             | Self::Output(_) => 1,
         })

@@ -1,4 +1,9 @@
 //! The tables as sea-orm sees them. `migration` makes them.
 
+pub(crate) mod audit;
+pub(crate) mod invite;
 pub(crate) mod outbox;
 pub(crate) mod session;
+pub(crate) mod staff;
+pub(crate) mod staff_session;
+pub(crate) mod timeline;

@@ -56,6 +56,11 @@ pub(crate) struct Model {
     pub(crate) created_at: i64,
     pub(crate) ended_at: Option<i64>,
     pub(crate) traceparent: Option<String>,
+    pub(crate) reason: Option<String>,
+    pub(crate) handshake: Option<String>,
+    pub(crate) connected_at: Option<i64>,
+    pub(crate) last_push_at: Option<i64>,
+    pub(crate) trace_until: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -1,0 +1,120 @@
+//! What the dashboard is told at its start. Reading it is the binary's work; nothing here does I/O.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+/// The dashboard's configuration, as the section `[dashboard]` of the configuration file has it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where browsers call. It must be on loopback unless `tls` is set.
+    pub listen: SocketAddr,
+    /// Our certificate. Without it the port speaks clear text.
+    pub tls: Option<Tls>,
+    /// How browsers see us, as `https://pinger.example.org`: needed behind a proxy. Without it, each host name is taken
+    /// with TLS, and only loopback's without.
+    pub origin: Option<String>,
+    /// Proxies in front of us, whose `x-forwarded-for` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Where a trace can be looked at; `{trace_id}` stands for its id.
+    pub trace_url: String,
+    /// How long a sign-in may stay unused, in minutes.
+    pub idle_minutes: NonZeroU32,
+    /// How long a sign-in holds at the most, in hours.
+    pub absolute_hours: NonZeroU32,
+    /// How passwords are hashed.
+    pub argon2: Argon2Config,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8480)),
+            tls: None,
+            origin: None,
+            trusted_proxies: Vec::new(),
+            trace_url: "http://localhost:16686/trace/{trace_id}".to_owned(),
+            idle_minutes: const { NonZeroU32::new(30).unwrap() },
+            absolute_hours: const { NonZeroU32::new(12).unwrap() },
+            argon2: Argon2Config::default(),
+        }
+    }
+}
+
+/// Our certificate: two PEM files.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The chain, our own certificate first.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// How passwords are hashed: Argon2id (RFC 9106). The defaults are those that OWASP asks for at least. Passwords that were hashed
+/// in another way are hashed anew when their owners sign in.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Argon2Config {
+    /// How much memory a hash takes, in KiB.
+    pub memory_kib: u32,
+    /// How often it goes over it.
+    pub iterations: u32,
+    /// In how many lanes.
+    pub parallelism: u32,
+    /// How many passwords are hashed at once, at the most.
+    pub concurrent: NonZeroU32,
+}
+
+impl Default for Argon2Config {
+    fn default() -> Self {
+        Self {
+            memory_kib: 19_456,
+            iterations: 2,
+            parallelism: 1,
+            concurrent: const { NonZeroU32::new(2).unwrap() },
+        }
+    }
+}
+
+impl Config {
+    /// How long a sign-in may stay unused.
+    pub(crate) fn idle(&self) -> Duration {
+        Duration::from_secs(u64::from(self.idle_minutes.get()) * 60)
+    }
+
+    /// How long a sign-in holds at the most.
+    pub(crate) fn absolute(&self) -> Duration {
+        Duration::from_secs(u64::from(self.absolute_hours.get()) * 60 * 60)
+    }
+
+    /// Where a trace can be looked at, for the `traceparent` (W3C Trace Context) of something in it.
+    #[allow(dead_code, reason = "pages link to traces with it")]
+    pub(crate) fn trace_url(&self, traceparent: &str) -> Option<String> {
+        let trace_id = traceparent.split('-').nth(1)?;
+        let is_id = trace_id.len() == 32 && trace_id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_id.then(|| self.trace_url.replace("{trace_id}", trace_id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traces_are_linked_to_by_their_ids() {
+        let config = Config::default();
+        let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(
+            config.trace_url(traceparent).as_deref(),
+            Some("http://localhost:16686/trace/0af7651916cd43dd8448eb211c80319c")
+        );
+        assert_eq!(config.trace_url("00-javascript:alert(1)-1-1"), None);
+        assert_eq!(config.trace_url(""), None);
+    }
+}

@@ -1,0 +1,174 @@
+//! Audit: who did or looked at what.
+
+use domain::{SessionId, Timestamp};
+use leptos::prelude::*;
+
+use crate::part::filter::{Chip, Pager, chips};
+use crate::part::format::{Time, clock, count, day_long, same_day, short_id};
+use crate::part::icon::Icon;
+use crate::part::mark::{Mark, Tone};
+use crate::part::notice::{Empty, Strip};
+use crate::part::table::{Col, Table, labelled, row, td};
+use crate::shell::Head;
+
+/// What the page shows.
+#[derive(Clone, Debug)]
+pub(crate) struct Audit {
+    pub(crate) now: Timestamp,
+    /// The last check of the chain.
+    pub(crate) check: Option<Check>,
+    pub(crate) entries: Vec<Entry>,
+    /// Filters that are set or could be: word, link, whether it is set.
+    pub(crate) choices: Vec<(String, String, bool)>,
+    pub(crate) newer: Option<String>,
+    pub(crate) older: Option<String>,
+    pub(crate) csv: String,
+}
+
+/// What came of a check of the chain.
+#[derive(Clone, Debug)]
+pub(crate) enum Check {
+    Whole { entries: u64, hash: String, at: Timestamp },
+    Broken { seq: u64, at: Timestamp },
+}
+
+/// One entry.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) at: Timestamp,
+    pub(crate) staff: String,
+    /// The stable name of what was done.
+    pub(crate) action: String,
+    pub(crate) subject: String,
+    pub(crate) reason: Option<String>,
+    pub(crate) address: Option<String>,
+    pub(crate) hash: String,
+}
+
+/// What was done, in words. Names that this version doesn't know are shown as they are.
+pub(crate) fn action(name: &str) -> (Icon, Option<Tone>, String) {
+    let (icon, tone, text) = match name {
+        "signed_in" => (Icon::Key, None, "Signed in"),
+        "sign_in_refused" => (Icon::Fault, Some(Tone::Bad), "Sign-in refused"),
+        "sign_in_throttled" => (Icon::Fault, Some(Tone::Bad), "Sign-ins slowed down"),
+        "signed_out" => (Icon::Leave, None, "Signed out"),
+        "signed_up" => (Icon::User, None, "Signed up"),
+        "invited" => (Icon::Plus, None, "Invited somebody"),
+        "password_changed" => (Icon::Key, None, "Changed the password"),
+        "totp_set" => (Icon::Shield, None, "Set up codes"),
+        "totp_removed" => (Icon::Shield, None, "Switched codes off"),
+        "recovery_renewed" => (Icon::Key, None, "Made recovery codes"),
+        "role_changed" => (Icon::User, None, "Changed a role"),
+        "staff_disabled" => (Icon::Revoked, None, "Shut somebody out"),
+        "staff_enabled" => (Icon::User, None, "Let somebody in again"),
+        "sign_ins_ended" => (Icon::Leave, None, "Ended sign-ins"),
+        "session_viewed" => (Icon::Eye, None, "Looked at a session"),
+        "address_searched" => (Icon::Search, None, "Searched by address"),
+        "exported" => (Icon::Download, None, "Exported CSV"),
+        "ping_forced" => (Icon::Ping, None, "Forced a ping"),
+        "test_push_sent" => (Icon::Bell, None, "Sent a test push"),
+        "session_revoked" => (Icon::Revoked, None, "Revoked a session"),
+        "trace_on" => (Icon::Trace, None, "Traced a session"),
+        "forbidden" => (Icon::Shield, Some(Tone::Warn), "Was not allowed"),
+        other => return (Icon::Pen, None, other.replace('_', " ")),
+    };
+    (icon, tone, text.to_owned())
+}
+
+impl Audit {
+    /// The page.
+    pub(crate) fn view(self) -> AnyView {
+        let now = self.now;
+        let check = self.check.map(|check| match check {
+            Check::Whole { entries, hash, at } => view! {
+                <Strip mark=Mark::Ok bold="The chain is whole." text=format!("All {} entries were checked at {}; the newest hash is {}.", count(entries), clock(at), short_id(&hash))/>
+            }
+            .into_any(),
+            Check::Broken { seq, at } => view! {
+                <Strip mark=Mark::Fault bold="The chain is broken." text=format!("Entry {} was changed, removed or put in, as the check at {} found. An admin compares it with a copy.", count(seq), clock(at)) alert=true/>
+            }
+            .into_any(),
+        });
+        let choices =
+            self.choices.into_iter().map(|(text, href, chosen)| Chip::Choice { text, href, chosen }).collect();
+        let acts =
+            view! { <a class="b" href=self.csv download="audit.csv">{Icon::Download.view()}"CSV"</a> }.into_any();
+        let mut days: Vec<(Timestamp, Vec<AnyView>)> = Vec::new();
+        for entry in self.entries {
+            let at = entry.at;
+            match days.last_mut() {
+                Some((day, lines)) if same_day(*day, at) => lines.push(line(entry)),
+                _ => days.push((at, vec![line(entry)])),
+            }
+        }
+        let is_empty = days.is_empty();
+        let last = days.len().saturating_sub(1);
+        let pager = move |index: usize, newer: Option<String>, older: Option<String>| {
+            (index == last).then(|| view! { <Pager note="Newest first" names=("Newer", "Older") back=newer on=older/> })
+        };
+        let cards = days
+            .into_iter()
+            .enumerate()
+            .map(|(index, (day, rows))| {
+                let foot = pager(index, self.newer.clone(), self.older.clone());
+                view! {
+                    <section class="card" aria-label=day_long(day, now)>
+                        <header><h2>{day_long(day, now)}</h2></header>
+                        <Table caption=format!("Audit entries of {}", day_long(day, now)) cols=cols() rows=rows/>
+                        {foot}
+                    </section>
+                }
+            })
+            .collect_view();
+        let nothing = is_empty.then(|| {
+            view! { <div class="card"><Empty icon=Icon::Eye title="Nothing is written down yet" text="Every sign-in, every look at a session and every act shows up here."/></div> }
+        });
+        view! {
+            <Head title="Audit" text="Who did or looked at what. Entries can’t be changed, and each carries the hash of the one before." acts=acts/>
+            <div class="stack">
+                {check}
+                {chips(choices, "Show")}
+                {cards}
+                {nothing}
+            </div>
+        }
+        .into_any()
+    }
+}
+
+fn cols() -> Vec<Col> {
+    vec![
+        Col::text("When"),
+        Col::text("Who"),
+        Col::text("Did"),
+        Col::text("What"),
+        Col::text("Reason"),
+        Col::text("From"),
+        Col::text("Hash"),
+    ]
+}
+
+fn line(entry: Entry) -> AnyView {
+    let Entry { at, staff, action: name, subject, reason, address, hash } = entry;
+    let (icon, tone, text) = action(&name);
+    let class = tone.unwrap_or(Tone::Calm).class();
+    let subject = if SessionId::parse(&subject).is_ok() {
+        let href = format!("/sessions/{subject}");
+        view! { <a class="mono" href=href>{short_id(&subject)}</a> }.into_any()
+    } else {
+        subject.into_any()
+    };
+    let reason = reason.map_or_else(
+        || view! { <span class="soft">"None asked"</span> }.into_any(),
+        |reason| format!("“{reason}”").into_any(),
+    );
+    row(vec![
+        td("lead", view! { <Time at=at text=clock(at)/> }),
+        td("trail", staff),
+        td("nolab", view! { <span class=format!("state {class}")>{icon.view()}{text}</span> }),
+        td("nolab", subject),
+        td("nolab", reason),
+        labelled("half", "From", view! { <span class="mono">{address.unwrap_or_else(|| "—".to_owned())}</span> }),
+        labelled("half", "Hash", view! { <span class="mono soft">{short_id(&hash)}</span> }),
+    ])
+}

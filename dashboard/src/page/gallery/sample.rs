@@ -1,0 +1,728 @@
+//! What the gallery shows. Names, hosts and numbers are made up.
+
+use domain::{EndReason, FailureCode, Phase, PushKind, State, Timestamp};
+
+use crate::page::audit::{Audit, Check, Entry as AuditEntry};
+use crate::page::delivery::Delivery;
+use crate::page::devices::{Device, DeviceRow, DeviceSession, Devices};
+use crate::page::overview::{Attention, Host, Node, Overview, StateCount};
+use crate::page::pushes::{Channel, Pushes, Show as Pushed};
+use crate::page::search::{Key, Search};
+use crate::page::session::{Acts, Details, Handshake, Line, PingPage, RevokePage, SessionPage, Show, Subject};
+use crate::page::sessions::{Found, Offer, Row, Sessions};
+use crate::page::settings::{SealingKey, Settings};
+use crate::page::sign_in::{Code, SignIn, SignUp};
+use crate::page::staff::{Invite, Person, SignIn as StaffSignIn, StaffPage};
+use crate::page::trouble::Trouble;
+use crate::part::breaker::{Breaker, OpenBreaker};
+use crate::part::chart::{Latency, PerMinute};
+use crate::part::icon::Icon;
+use crate::part::mark::{Mark, Tone};
+use crate::part::run::{Run, Step};
+use crate::part::timeline::Entry;
+use crate::why::sample::{self, NOW, at, before};
+use crate::why::{Facts, Fate, LastPush};
+
+const TRACE: &str = "/trace/4bf92f3577b34da6a3ce929d0e0e4736";
+
+fn uuid(end: &str) -> String {
+    format!("019aa3c1-8f2c-7d41-b5c0-77f3c90a{end}")
+}
+
+fn wave(from: u64, swing: u64, len: u64) -> Vec<u64> {
+    (0..len).map(|index| from + (index * index * 7 + index * 13) % swing.max(1) + index * swing / 90).collect()
+}
+
+pub(super) fn per_minute() -> PerMinute {
+    let waiting: Vec<u64> = (0..60).map(|minute| if minute < 48 { 0 } else { 84 + minute * 7 % 23 }).collect();
+    let accepted = wave(1_120, 90, 60).into_iter().zip(&waiting).map(|(number, waits)| number - waits).collect();
+    let times = (0..7).map(|ten| format!("{:02}:{:02}", 9 + ten / 6, ten % 6 * 10)).collect();
+    PerMinute { accepted, waiting, times }
+}
+
+pub(super) fn latency() -> Latency {
+    let shares = [21, 98, 196, 242, 213, 104, 60, 29, 16, 12, 6, 3];
+    let bounds = [50, 100, 150, 200, 300, 400, 600, 800, 1_000, 2_000, 5_000];
+    let bins = shares.iter().enumerate().map(|(index, share)| (bounds.get(index).copied(), share * 1_410)).collect();
+    Latency { bins, p50: Some(188), p95: Some(710), p99: Some(1_900) }
+}
+
+fn nodes() -> Vec<Node> {
+    vec![
+        Node { name: "019aa3c1…41d0".into(), sessions: 49_206, version: "0.1.0".into(), remark: "this one".into() },
+        Node {
+            name: "019aa3c2…9e17".into(),
+            sessions: 49_206,
+            version: "0.1.0".into(),
+            remark: "claims sessions".into(),
+        },
+    ]
+}
+
+pub(super) fn overview() -> Overview {
+    let count = |state, sessions, trend, remark: &str| StateCount { state, sessions, trend, remark: remark.into() };
+    let host = |name: &str, live, retrying, worst, trend| Host { name: name.into(), live, retrying, worst, trend };
+    Overview {
+        now: NOW,
+        attention: vec![
+            Attention {
+                mark: Mark::Fault,
+                title: "APNs refuses our key".into(),
+                text:
+                    "1,204 pushes wait since 09:47; the first is given up at 21:47. An admin has to put in a new key."
+                        .into(),
+                link: ("Open Pushes".into(), "/pushes".into()),
+            },
+            Attention::of_failure("imap.example.com", FailureCode::LoginRefused, 24, at("09:40:09"), NOW),
+            Attention::of_failure("imap.example.com", FailureCode::Throttled, 121, at("09:31:02"), NOW),
+            Attention::of_failure("mx.legacy.example.org", FailureCode::CertificateInvalid, 7, at("06:58:00"), NOW),
+        ],
+        counts: vec![
+            count(State::Watching, 91_172, wave(90_000, 900, 12), "+312 in the last hour"),
+            count(State::Waiting, 4_871, wave(4_000, 900, 12), "devices awake"),
+            count(State::Holding, 2_124, wave(1_900, 300, 12), "push sent, no answer yet"),
+            count(State::Retrying, 245, vec![20, 22, 25, 21, 24, 23, 23, 26, 60, 140, 230, 245], "28 an hour ago"),
+            count(State::Ended, 1_032, wave(400, 500, 12), "998 by their devices, 34 by fault"),
+        ],
+        fine: 98_167,
+        queued: 1_204,
+        per_minute: per_minute(),
+        latency: latency(),
+        hosts: vec![
+            host(
+                "imap.example.com",
+                31_904,
+                214,
+                Some((FailureCode::Throttled, 121)),
+                vec![3, 3, 4, 3, 5, 4, 33, 98, 150, 214],
+            ),
+            host(
+                "mx.legacy.example.org",
+                7,
+                7,
+                Some((FailureCode::CertificateInvalid, 7)),
+                vec![0, 0, 0, 0, 0, 0, 7, 7, 7, 7],
+            ),
+            host(
+                "imap.example.net",
+                5_077,
+                6,
+                Some((FailureCode::ConnectionLost, 6)),
+                vec![0, 0, 0, 1, 1, 2, 3, 4, 5, 6],
+            ),
+            host("mail.example.net", 18_220, 3, None, vec![1, 2, 1, 1, 2, 1, 2, 1, 2, 3]),
+            host("outlook.example.com", 17_486, 11, None, wave(8, 5, 10)),
+        ],
+        host_count: 412,
+        nodes: nodes(),
+    }
+}
+
+pub(super) fn first_start() -> Overview {
+    let counts = [State::Watching, State::Waiting, State::Holding, State::Retrying, State::Ended]
+        .map(|state| StateCount { state, sessions: 0, trend: Vec::new(), remark: String::new() })
+        .to_vec();
+    Overview {
+        now: NOW,
+        attention: Vec::new(),
+        counts,
+        fine: 0,
+        queued: 0,
+        per_minute: PerMinute::default(),
+        latency: Latency::default(),
+        hosts: Vec::new(),
+        host_count: 0,
+        nodes: Vec::new(),
+    }
+}
+
+pub(super) fn sessions() -> Sessions {
+    let row = |end: &str, mark, state: &str, since: &str, user: &str, device: &str, mailbox: &str, next: &str| Row {
+        id: uuid(end),
+        mark,
+        state: state.into(),
+        since: at(since),
+        user: user.into(),
+        device: device.into(),
+        device_id: format!("dev_9KQ2XW{user}M07T"),
+        mailbox: mailbox.into(),
+        host: "imap.example.com".into(),
+        last_push: Some(at("09:17:41")),
+        next: Some(at(next)),
+    };
+    let mut rows = vec![
+        row("x0qa", Mark::Retrying, "Throttled", "09:57:50", "u-11802", "Android 15, app 8.4.0", "INBOX", "09:58:45"),
+        row("m5zd", Mark::Retrying, "Throttled", "09:57:49", "u-30551", "iOS 18.7, app 8.3.2", "INBOX", "09:58:47"),
+        row("2vhn", Mark::Retrying, "No answer", "09:57:31", "u-90417", "Android 16, app 8.4.1", "INBOX", "09:59:02"),
+        row(
+            "q9tb",
+            Mark::Retrying,
+            "Connection lost",
+            "09:57:12",
+            "u-07734",
+            "iOS 19.1, app 8.4.1",
+            "Archive",
+            "09:59:40",
+        ),
+        row("e1gk", Mark::Retrying, "Throttled", "09:56:58", "u-61209", "Web 145, app 8.4.1", "INBOX", "09:59:44"),
+        row("4nys", Mark::Retrying, "TLS failed", "09:56:20", "u-48990", "Android 13, app 7.9.6", "INBOX", "10:00:11"),
+        row("t7pj", Mark::Retrying, "Throttled", "09:56:02", "u-15077", "iOS 19.1, app 8.4.1", "Support", "10:00:31"),
+        row("7kf3", Mark::Fault, "Password refused", "09:42:14", "u-48213", "iOS 19.1, app 8.4.1", "INBOX", "10:12:14"),
+        row(
+            "8rwc",
+            Mark::Fault,
+            "Password refused",
+            "09:41:40",
+            "u-25580",
+            "Android 16, app 8.4.0",
+            "INBOX",
+            "10:12:14",
+        ),
+        row(
+            "b3mx",
+            Mark::Fault,
+            "Certificate not valid",
+            "09:40:09",
+            "u-72315",
+            "Android 15, app 8.2.0",
+            "INBOX",
+            "10:44:01",
+        ),
+    ];
+    rows[9].last_push = None;
+    Sessions {
+        now: NOW,
+        search: Search::parse("state:retrying host:imap.example.com"),
+        found: Found::Exactly(214),
+        of: Some(98_412),
+        rows,
+        newer: None,
+        older: Some("/sessions?q=state:retrying&older=019aa3c1".into()),
+        offers: vec![
+            Offer { key: Key::Reason, value: "THROTTLED".into(), word: "Throttled".into(), count: Some(121) },
+            Offer { key: Key::Reason, value: "CONNECT_TIMEOUT".into(), word: "No answer".into(), count: Some(69) },
+            Offer { key: Key::Reason, value: "LOGIN_REFUSED".into(), word: "Password refused".into(), count: Some(24) },
+        ],
+        may_export: true,
+    }
+}
+
+pub(super) fn no_sessions() -> Sessions {
+    Sessions {
+        search: Search::parse("state:retrying host:imap.exmaple.com colour:red"),
+        found: Found::Exactly(0),
+        rows: Vec::new(),
+        older: None,
+        offers: Vec::new(),
+        ..sessions()
+    }
+}
+
+fn subject(facts: Facts) -> Subject {
+    Subject {
+        id: uuid("7kf3"),
+        facts,
+        user: "u-48213".into(),
+        device: "dev_9KQ2XW41M07T".into(),
+        device_is: "iOS 19.1, app 8.4.1".into(),
+        context: "ctx_personal_2f81".into(),
+    }
+}
+
+fn acts() -> Acts {
+    Acts { allowed: true, csrf: "c5rf".into() }
+}
+
+fn entry(at: Timestamp, icon: Icon, tone: Option<Tone>, title: &str) -> Entry {
+    Entry { at, icon, tone, title: title.into(), text: None, quote: None, planned: false, hot: false, trace: None }
+}
+
+fn with(mut entry: Entry, text: &str, trace: bool) -> Entry {
+    entry.text = Some(text.into());
+    entry.trace = trace.then(|| TRACE.into());
+    entry
+}
+
+fn said(mut entry: Entry, quote: &str) -> Entry {
+    entry.quote = Some(quote.into());
+    entry.trace = Some(TRACE.into());
+    entry
+}
+
+fn timeline() -> Vec<Entry> {
+    let mut planned = with(
+        entry(at("10:12:14"), Icon::Nothing, None, "Last login planned"),
+        "If it is refused too, the session ends and the device is told to register again.",
+        false,
+    );
+    planned.planned = true;
+    let mut hot = said(
+        entry(at("09:42:14"), Icon::Fault, Some(Tone::Bad), "Password refused"),
+        "a2 NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)",
+    );
+    hot.hot = true;
+    vec![
+        planned,
+        hot,
+        said(
+            entry(at("09:41:58"), Icon::Retrying, Some(Tone::Warn), "Closed by the server"),
+            "* BYE Session expired, please log in again",
+        ),
+        with(entry(at("09:17:41"), Icon::Ok, Some(Tone::Ok), "Push accepted by APNs in 214 ms"), "First try.", true),
+        with(entry(at("09:17:40"), Icon::Mail, None, "Mail seen"), "UIDNEXT 8,811 → 8,812", false),
+        with(
+            entry(at("08:46:02"), Icon::Phone, None, "Deferred by the device for 60 s"),
+            "Awake, reads its mail itself.",
+            false,
+        ),
+        with(entry(at("08:31:27"), Icon::Ok, Some(Tone::Ok), "Push accepted by APNs in 187 ms"), "First try.", false),
+        with(entry(at("06:14:40"), Icon::Plug, None, "Connected and logged in, in 1.2 s"), "UIDNEXT 8,808", true),
+        with(
+            entry(before(1, "22:05:49"), Icon::Eye, None, "Viewed by amara"),
+            "“Customer asks whether night mode stops pushes”, ticket 58102",
+            false,
+        ),
+        with(
+            entry(before(1, "07:58:03"), Icon::Ok, Some(Tone::Ok), "Registered"),
+            "For 2 days. The device had seen UIDNEXT 8,790.",
+            true,
+        ),
+    ]
+}
+
+fn delivery(at: Timestamp, fate: Fate, tries: u32, end: &str) -> Delivery {
+    Delivery {
+        at,
+        kind: PushKind::NewMail,
+        fate,
+        tries,
+        session: uuid(end),
+        user: Some("u-48213".into()),
+        device: Some("dev_9KQ2XW41M07T".into()),
+        channel: "APNs, production".into(),
+        provider_id: Some("8F2C0A77-51B7-4E66-B1C4-77F3C90A41D0".into()),
+        trace: Some(TRACE.into()),
+    }
+}
+
+fn deliveries() -> Vec<Delivery> {
+    let accepted = |millis| Fate::Accepted { millis: Some(millis) };
+    vec![
+        delivery(at("09:17:41"), accepted(214), 1, "7kf3"),
+        delivery(at("08:31:27"), accepted(187), 1, "7kf3"),
+        delivery(at("03:12:06"), accepted(5_340), 2, "7kf3"),
+        delivery(before(1, "21:40:55"), accepted(241), 1, "7kf3"),
+    ]
+}
+
+fn handshake() -> Handshake {
+    let line = |millis, from_server, text: &str, is_bad| Line { millis, from_server, text: text.into(), is_bad };
+    Handshake {
+        at: Some(at("09:42:13")),
+        lines: vec![
+            line(0, true, "* OK ExampleMail IMAP4rev1 ready", false),
+            line(42, false, "a1 CAPABILITY", false),
+            line(84, true, "* CAPABILITY IMAP4rev1 IDLE CONDSTORE SASL-IR AUTH=PLAIN", false),
+            line(85, false, "a2 AUTHENTICATE PLAIN (masked, 96 bytes)", false),
+            line(1_459, true, "a2 NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)", true),
+        ],
+        capabilities: Some("IDLE CONDSTORE SASL-IR ID UIDPLUS COMPRESS".into()),
+        address: Some("192.0.2.14, port 993".into()),
+        tls: Some("TLS 1.3".into()),
+    }
+}
+
+fn session_page(facts: Facts) -> SessionPage {
+    SessionPage {
+        subject: subject(facts),
+        acts: acts(),
+        show: Show::All,
+        timeline: timeline(),
+        older: Some("/sessions/x?before=1".into()),
+        handshake: Some(handshake()),
+        deliveries: deliveries(),
+        target: "APNs, production, token ends 9c41".into(),
+        details: Details {
+            security: "TLS",
+            port: 993,
+            generation: 4,
+            app: "courier-ios".into(),
+            node: Some("019aa3c1-0000-7d41-b5c0-77f3c90a41d0".into()),
+            topic: "com.example.courier".into(),
+        },
+        trace_until: Some(at("10:40:00")),
+        fault_trace: Some(TRACE.into()),
+        traces: vec![
+            ("Password refused, 09:42:13".into(), TRACE.into()),
+            ("Mail to push, 09:17:40".into(), TRACE.into()),
+            ("Registration, 19 Nov 07:58".into(), TRACE.into()),
+        ],
+    }
+}
+
+pub(super) fn refused() -> SessionPage {
+    session_page(sample::refused())
+}
+
+pub(super) fn watching() -> SessionPage {
+    let mut page = session_page(sample::watching());
+    page.timeline.drain(..3);
+    page.fault_trace = None;
+    page
+}
+
+pub(super) fn waiting() -> SessionPage {
+    let mut facts = sample::watching();
+    facts.life.phase = Phase::Waiting { until: at("09:58:41") };
+    (facts.push, facts.mail_at, facts.connected_at) = (None, None, None);
+    let mut page = session_page(facts);
+    page.timeline.drain(..9);
+    page.older = None;
+    page.deliveries.clear();
+    page.handshake = None;
+    page.traces.clear();
+    page.acts.allowed = false;
+    page
+}
+
+pub(super) fn ended() -> SessionPage {
+    let mut facts = sample::watching();
+    facts.life.phase = Phase::Ended(EndReason::Revoked);
+    facts.life.state_since = at("09:31:17");
+    facts.revoked_by = Some("tomas".into());
+    facts.key = None;
+    let mut page = session_page(facts);
+    page.timeline.drain(..3);
+    page.timeline.insert(
+        0,
+        with(entry(at("09:31:17"), Icon::Revoked, None, "Revoked by tomas"), "“Device lost or stolen, 58197”", false),
+    );
+    page
+}
+
+fn step(mark: Mark, name: &str, text: &str, span: Option<(u64, u64)>) -> Step {
+    Step { mark, name: name.into(), text: text.into(), span, quote: None }
+}
+
+pub(super) fn ping() -> PingPage {
+    let mut facts = sample::watching();
+    facts.life.hold_until = Some(at("09:58:41"));
+    facts.life.state_since = at("09:58:11");
+    facts.connected_at = Some(at("09:58:11"));
+    facts.mail_at = Some(at("09:58:11"));
+    facts.push =
+        Some(LastPush { at: at("09:58:11"), kind: PushKind::NewMail, fate: Fate::Accepted { millis: Some(104) } });
+    PingPage {
+        subject: subject(facts),
+        acts: acts(),
+        run: Run {
+            steps: vec![
+                step(Mark::Ok, "Connecting", "imap.example.net", Some((0, 84))),
+                step(Mark::Ok, "Logged in", "XOAUTH2", Some((84, 176))),
+                step(Mark::Ok, "UIDNEXT 41 → 42", "One new mail", Some((176, 208))),
+                step(Mark::Ok, "Pushed", "APNs accepted it", Some((208, 312))),
+            ],
+            done: true,
+            summary: "from click to accepted".into(),
+            asked: "Asked by kim at 09:58:11".into(),
+            finding: Some((
+                Mark::Retrying,
+                "IDLE on imap.example.net stays silent.".into(),
+                "The server had not announced this mail. The slow cross-check would have found it later.".into(),
+            )),
+            trace: Some(TRACE.into()),
+        },
+    }
+}
+
+pub(super) fn ping_runs() -> PingPage {
+    let mut page = ping();
+    page.run.steps = vec![
+        step(Mark::Ok, "Connecting", "imap.example.net", Some((0, 84))),
+        step(Mark::Running, "Logging in", "XOAUTH2", None),
+        step(Mark::NotReached, "UIDNEXT", "", None),
+        step(Mark::NotReached, "Push", "", None),
+    ];
+    page.run.done = false;
+    page.run.finding = None;
+    page
+}
+
+pub(super) fn ping_failed() -> PingPage {
+    let mut page = ping();
+    page.subject.facts = sample::refused();
+    let mut failed = step(Mark::Fault, "Logged in", "Password refused", Some((84, 1_459)));
+    failed.quote = Some("a2 NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)".into());
+    page.run.steps = vec![
+        step(Mark::Ok, "Connecting", "imap.example.com", Some((0, 84))),
+        failed,
+        step(Mark::NotReached, "UIDNEXT", "", None),
+        step(Mark::NotReached, "Push", "", None),
+    ];
+    page.run.summary = "from click to refused".into();
+    page.run.finding = Some((
+        Mark::Fault,
+        "The mail server refused the user name or password.".into(),
+        "Sign in to the account in the app again, and register again.".into(),
+    ));
+    page
+}
+
+pub(super) fn revoke() -> RevokePage {
+    RevokePage { subject: subject(sample::refused()), csrf: "c5rf".into(), problem: None, note: "58230".into() }
+}
+
+pub(super) fn devices() -> Devices {
+    let row = |end: &str, user: &str, is: &str, live, sessions, mark, state: &str| DeviceRow {
+        device: format!("dev_9KQ2XW41{end}"),
+        user: user.into(),
+        is: is.into(),
+        sessions,
+        live,
+        mark,
+        state: state.into(),
+        last_push: Some(at("09:17:41")),
+    };
+    Devices {
+        now: NOW,
+        prefix: String::new(),
+        rows: vec![
+            row("M07T", "u-48213", "iOS 19.1, app 8.4.1", 3, 5, Mark::Fault, "Password refused"),
+            row("W88C", "u-20977", "Android 16, app 8.4.0", 1, 1, Mark::Watching, "Watching"),
+            row("X0QA", "u-11802", "Android 15, app 8.4.0", 1, 2, Mark::Holding, "Holding"),
+            row("Z1PP", "u-72315", "Android 15, app 8.2.0", 0, 1, Mark::Ended, "Ended, stopped by the device"),
+        ],
+        first: None,
+        next: Some("/devices?after=x".into()),
+    }
+}
+
+pub(super) fn device() -> Device {
+    let session = |end: &str, mark, state: &str, context: &str, live: bool| DeviceSession {
+        id: uuid(end),
+        mark,
+        state: state.into(),
+        since: at("09:42:14"),
+        context: context.into(),
+        mailbox: "INBOX".into(),
+        host: "imap.example.com".into(),
+        last_push: Some(at("09:17:41")),
+        next: live.then(|| at("10:12:14")),
+        live,
+    };
+    Device {
+        now: NOW,
+        device: "dev_9KQ2XW41M07T".into(),
+        user: "u-48213".into(),
+        is: "iOS 19.1, app 8.4.1".into(),
+        sessions: vec![
+            session("7kf3", Mark::Fault, "Password refused", "ctx_personal_2f81", true),
+            session("6aa1", Mark::Watching, "Watching", "ctx_work_a77e", true),
+            session("51c9", Mark::Ended, "Ended, replaced by a newer one", "ctx_work_a77e", false),
+        ],
+        deliveries: deliveries(),
+    }
+}
+
+pub(super) fn pushes() -> Pushes {
+    let waits = || Fate::Waits { reason: "ExpiredProviderToken".into() };
+    Pushes {
+        now: NOW,
+        breaker: Breaker {
+            open: Some(OpenBreaker {
+                reason: "403 ExpiredProviderToken".into(),
+                cause: "The push service finds fault with us".into(),
+                since: Some(at("09:47:12")),
+                probe_at: Some(at("10:02:12")),
+                waiting: 1_204,
+                first_lost_at: Some(at("21:47:12")),
+            }),
+        },
+        channel: Channel {
+            accepted: 67_002,
+            refused: 12,
+            gone: 41,
+            waiting: 1_204,
+            p95: Some(710),
+            trend: wave(1_120, 90, 60),
+            last_refusal: Some("403 ExpiredProviderToken".into()),
+        },
+        per_minute: per_minute(),
+        latency: latency(),
+        show: Pushed::All,
+        deliveries: vec![
+            delivery(at("09:58:41"), waits(), 1, "c0mw"),
+            delivery(at("09:58:40"), Fate::Accepted { millis: Some(104) }, 1, "r2pd"),
+            delivery(at("09:58:38"), Fate::Gone { reason: "Unregistered".into() }, 1, "5wqe"),
+            delivery(at("09:58:36"), waits(), 2, "m5zd"),
+            delivery(
+                at("09:58:35"),
+                Fate::Retrying { next: Some(at("09:59:05")), reason: "ServiceUnavailable".into() },
+                2,
+                "hh7a",
+            ),
+            delivery(at("09:58:33"), Fate::Refused { reason: "BadDeviceToken".into() }, 1, "x0qa"),
+            delivery(at("09:58:30"), Fate::Expired, 9, "x0qb"),
+            delivery(at("09:58:29"), Fate::Queued, 0, "x0qc"),
+        ],
+        newer: None,
+        older: Some("/pushes?older=x".into()),
+    }
+}
+
+pub(super) fn pushes_well() -> Pushes {
+    let mut pushes = pushes();
+    pushes.breaker = Breaker::default();
+    pushes.channel.waiting = 0;
+    pushes.channel.last_refusal = None;
+    pushes.deliveries.clear();
+    pushes.older = None;
+    pushes.show = Pushed::Waiting;
+    pushes.per_minute.waiting.clear();
+    pushes
+}
+
+pub(super) fn staff() -> StaffPage {
+    let person = |name: &str, role: &str, factors: &str, disabled: bool| Person {
+        id: name.into(),
+        name: name.into(),
+        role: role.into(),
+        factors: factors.into(),
+        since: before(30, "08:00:00"),
+        disabled_at: disabled.then(|| before(2, "16:20:00")),
+        is_me: name == "kim",
+    };
+    let sign_in = |name: &str, address: &str, browser: &str| StaffSignIn {
+        id: format!("{name}{address}"),
+        name: name.into(),
+        since: at("08:02:10"),
+        seen: at("09:57:40"),
+        address: address.into(),
+        browser: browser.into(),
+        is_this: name == "kim",
+    };
+    StaffPage {
+        now: NOW,
+        people: vec![
+            person("amara", "admin", "Password and codes", false),
+            person("kim", "support", "Password and codes", false),
+            person("tomas", "viewer", "Password", false),
+            person("old.colleague", "support", "Password", true),
+        ],
+        sign_ins: vec![
+            sign_in("kim", "203.0.113.8", "Firefox 145 on Linux"),
+            sign_in("amara", "203.0.113.21", "Chrome 142 on macOS"),
+        ],
+        invites: vec![Invite { role: "support".into(), by: "amara".into(), expires: at("21:00:00") }],
+        new_link: None,
+        may_manage: true,
+        csrf: "c5rf".into(),
+    }
+}
+
+pub(super) fn audit() -> Audit {
+    let entry = |clock: &str, staff: &str, action: &str, subject: &str, reason: Option<&str>| AuditEntry {
+        at: at(clock),
+        staff: staff.into(),
+        action: action.into(),
+        subject: subject.into(),
+        reason: reason.map(Into::into),
+        address: Some("203.0.113.8".into()),
+        hash: "b41f0c77a6e4d99158b1c877f20c91e0e2b63f5d6d9a0d937ac24f5bc8b40917".into(),
+    };
+    let session = "019aa3c1-8f2c-7d41-b5c0-77f3c90a71c4";
+    let mut entries = vec![
+        entry("09:58:11", "kim", "ping_forced", session, Some("Customer got no notice of a mail sent at 09:51")),
+        entry("09:57:40", "kim", "session_viewed", session, None),
+        entry("09:57:22", "kim", "address_searched", "5e1b…c4", None),
+        entry("09:49:05", "amara", "exported", "sessions, 24 rows", None),
+        entry("09:31:17", "tomas", "session_revoked", session, Some("Device lost or stolen, 58197")),
+        entry("08:02:10", "kim", "signed_in", "with a code", None),
+        entry("07:58:44", "unknown", "sign_in_refused", "wrong name, password or code", None),
+        entry("07:15:29", "amara", "role_changed", "tomas: viewer to support", Some("Joins first line")),
+    ];
+    entries.push(AuditEntry {
+        at: before(1, "16:20:00"),
+        ..entry("07:15:29", "amara", "staff_disabled", "old.colleague", None)
+    });
+    Audit {
+        now: NOW,
+        check: Some(Check::Whole {
+            entries: 48_213,
+            hash: "b41f0c77a6e4d99158b1c877f20c91e0e2b63f5d6d9a0d937ac24f5bc8b40917".into(),
+            at: at("09:55:00"),
+        }),
+        entries,
+        choices: ["All", "Looked", "Pinged", "Revoked", "Signed in", "Staff"]
+            .iter()
+            .map(|word| ((*word).into(), "/audit".into(), *word == "All"))
+            .collect(),
+        newer: None,
+        older: Some("/audit?older=1".into()),
+        csv: "/audit.csv".into(),
+    }
+}
+
+pub(super) fn settings() -> Settings {
+    let key = |id: &str, is_current, sessions| SealingKey {
+        id: id.into(),
+        created: Some(before(30, "08:00:00")),
+        is_current,
+        sessions,
+    };
+    Settings {
+        now: NOW,
+        nodes: nodes(),
+        keys: vec![key("2026-11-a", true, Some(91_207)), key("2026-08-c", false, Some(7_205))],
+        rules: vec![
+            ("Lifetime", "2 days at the most".into()),
+            ("Wait before use", "10 min at the most".into()),
+            ("Hold after a push", "30 s, doubling to 10 min".into()),
+            ("Refused logins", "2, then the session ends".into()),
+            ("Ended sessions", "kept for 30 days".into()),
+        ],
+    }
+}
+
+pub(super) fn sign_in(refused: bool) -> SignIn {
+    SignIn {
+        host: "pinger.example.com".into(),
+        next: Some("/sessions".into()),
+        name: if refused { "kim".into() } else { String::new() },
+        problem: refused.then(|| ("That did not work.".into(), "Name or password is wrong.".into())),
+        notice: (!refused)
+            .then(|| ("You were signed out".into(), "after 30 minutes without a click. Nothing was lost.".into())),
+    }
+}
+
+pub(super) fn code() -> Code {
+    Code { ticket: "t".into(), next: None, problem: None }
+}
+
+pub(super) fn sign_up() -> SignUp {
+    SignUp {
+        token: "k3".into(),
+        role: "Support".into(),
+        name: String::new(),
+        problem: None,
+        secret: Some(("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP".into(), "otpauth://totp/Pinger:kim?secret=JBSWY3DP".into())),
+    }
+}
+
+pub(super) fn recovery() -> Vec<String> {
+    ["4f2k-9qmd", "x77a-0plw", "b3rt-55ze", "9hve-k6df", "t7pj-4nys", "e1gk-q9tb", "2vhn-m5zd", "x0qa-7kf3"]
+        .map(String::from)
+        .to_vec()
+}
+
+pub(super) fn troubles() -> Vec<(&'static str, Trouble)> {
+    vec![
+        ("no-page", Trouble::NoPage),
+        ("no-session", Trouble::NoSession { id: uuid("7kf3") }),
+        ("not-allowed", Trouble::NotAllowed { role: "viewer", act: "revoke" }),
+        ("stale", Trouble::Stale),
+        ("ended", Trouble::Ended { id: uuid("7kf3"), what: "There is nothing to ping any more. Nothing was done." }),
+        ("no-store", Trouble::NoStore { evidence: "database is locked".into() }),
+        ("ours", Trouble::Ours { trace: Some("4bf92f3577b34da6".into()) }),
+    ]
+}

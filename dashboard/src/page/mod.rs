@@ -1,0 +1,19 @@
+//! The pages: what each shows, as plain data, and how it shows it. Where the data come from is `route`'s business.
+
+pub(crate) mod account;
+pub(crate) mod audit;
+pub(crate) mod delivery;
+pub(crate) mod devices;
+pub(crate) mod overview;
+pub(crate) mod person;
+pub(crate) mod pushes;
+pub(crate) mod search;
+pub(crate) mod session;
+pub(crate) mod sessions;
+pub(crate) mod settings;
+pub(crate) mod sign_in;
+pub(crate) mod staff;
+pub(crate) mod trouble;
+
+#[cfg(test)]
+mod gallery;

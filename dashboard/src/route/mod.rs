@@ -1,0 +1,170 @@
+//! The routes of the pages about sessions, devices and pushes: each loads what its page shows, and shows it.
+
+mod delivery;
+mod devices;
+mod glance;
+mod overview;
+mod pushes;
+mod session;
+mod sessions;
+mod settings;
+mod timeline;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Form, FromRef, Path, State};
+use axum::response::{Html, IntoResponse as _, Response};
+use axum::routing::{get, post};
+use domain::Timestamp;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use leptos::prelude::AnyView;
+use serde::Deserialize;
+use store::Store;
+
+pub(crate) use glance::Glance;
+
+use crate::assets;
+use crate::auth::{Auth, Failure, Staff};
+use crate::page::trouble::Trouble;
+use crate::shell::{Frame, Section, Theme, page};
+
+/// Makes the keyed hash of a mail address, by which sessions are found.
+pub(crate) type AddressHash = Arc<dyn Fn(&str) -> String + Send + Sync>;
+
+/// What pages are made from. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Data {
+    pub(crate) auth: Auth,
+    pub(crate) glance: Arc<Glance>,
+    /// None where this process has no key for it: then nothing can be searched by address.
+    pub(crate) address_hash: Option<AddressHash>,
+}
+
+impl FromRef<Data> for Auth {
+    fn from_ref(data: &Data) -> Self {
+        data.auth.clone()
+    }
+}
+
+impl Data {
+    fn store(&self) -> &Store {
+        self.auth.store()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.auth.now()
+    }
+}
+
+/// Whoever asks, and what their browser said: what a page needs to be put into its frame.
+struct Asker {
+    staff: Staff,
+    headers: HeaderMap,
+    path: String,
+}
+
+impl axum::extract::FromRequestParts<Data> for Asker {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut http::request::Parts, data: &Data) -> Result<Self, Failure> {
+        let staff = Staff::from_request_parts(parts, data).await?;
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        Ok(Self { staff, headers: parts.headers.clone(), path })
+    }
+}
+
+impl Asker {
+    fn frame(&self, data: &Data, section: Section, title: &str) -> Frame {
+        data.auth.frame(section, title, &self.staff, &self.headers, &self.path)
+    }
+
+    /// A page for whoever asks.
+    fn show(&self, data: &Data, section: Section, title: &str, body: impl FnOnce() -> AnyView) -> Response {
+        Html(page(self.frame(data, section, title), body)).into_response()
+    }
+
+    /// A page for what went wrong, with the bar and the menu around it.
+    fn trouble(&self, data: &Data, status: StatusCode, trouble: Trouble) -> Response {
+        let frame = self.frame(data, Section::Nowhere, trouble.title());
+        (status, Html(page(frame, || trouble.view()))).into_response()
+    }
+}
+
+/// The routes; whoever builds the server puts the layer of `auth` over them.
+pub(crate) fn routes(data: Data) -> Router {
+    Router::new()
+        .route("/", get(overview::page))
+        .route("/sessions", get(sessions::page))
+        .route("/sessions.csv", get(sessions::csv))
+        .route("/sessions/{id}", get(session::page))
+        .route("/sessions/{id}/revoke", get(session::revoke))
+        .route("/devices", get(devices::list))
+        .route("/devices/{user}/{device}", get(devices::page))
+        .route("/pushes", get(pushes::page))
+        .route("/settings", get(settings::page))
+        .route("/theme", post(theme))
+        .route("/assets/{name}", get(asset))
+        .fallback(nowhere)
+        .with_state(data)
+}
+
+async fn nowhere(State(data): State<Data>, asker: Asker) -> Response {
+    asker.trouble(&data, StatusCode::NOT_FOUND, Trouble::NoPage)
+}
+
+async fn asset(Path(name): Path<String>) -> Response {
+    let Some(asset) = assets::find(&format!("/assets/{name}")) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let headers = [(header::CONTENT_TYPE, asset.media_type), (header::CACHE_CONTROL, assets::FOREVER)];
+    (headers, asset.body).into_response()
+}
+
+#[derive(Deserialize)]
+struct ThemeForm {
+    theme: String,
+    #[serde(default)]
+    back: String,
+}
+
+/// Keeps the theme in a cookie for a year, and leads back. The cookie says nothing about anybody.
+async fn theme(Form(form): Form<ThemeForm>) -> Response {
+    let theme = Theme::parse(&form.theme).as_str();
+    let cookie = format!("theme={theme}; Path=/; Max-Age=31536000; SameSite=Lax; HttpOnly");
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    let headers = response.headers_mut();
+    if let Ok(cookie) = HeaderValue::try_from(cookie) {
+        headers.insert(header::SET_COOKIE, cookie);
+    }
+    headers.insert(header::LOCATION, HeaderValue::try_from(back(&form.back)).unwrap_or(HeaderValue::from_static("/")));
+    response
+}
+
+/// A path of ours, whatever the form said: `//elsewhere` and `/\elsewhere` lead away.
+fn back(path: &str) -> &str {
+    let ours = path.starts_with('/')
+        && !path.starts_with("//")
+        && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    if ours { path } else { "/" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::back;
+
+    #[track_caller]
+    fn check(path: &str, expect: &str) {
+        assert_eq!(back(path), expect);
+    }
+
+    #[test]
+    fn back_stays_here() {
+        check("/sessions?q=state:retrying+host:a.example", "/sessions?q=state:retrying+host:a.example");
+        check("", "/");
+        check("//elsewhere.example", "/");
+        check("/\\elsewhere.example", "/");
+        check("https://elsewhere.example", "/");
+        check("/a\r\nSet-Cookie: b", "/");
+    }
+}

@@ -93,6 +93,12 @@ impl Config {
         Duration::from_secs(u64::from(self.absolute_hours.get()) * 60 * 60)
     }
 
+    /// Where browsers call, as a URL without a path, if `address` is what is listened on.
+    pub fn url(&self, address: SocketAddr) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        self.origin.clone().unwrap_or_else(|| format!("{scheme}://{address}"))
+    }
+
     /// Where a trace can be looked at, for the `traceparent` (W3C Trace Context) of something in it.
     #[allow(dead_code, reason = "pages link to traces with it")]
     pub(crate) fn trace_url(&self, traceparent: &str) -> Option<String> {

@@ -8,16 +8,12 @@
 mod assets;
 mod auth;
 mod config;
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "acts on a session come with the handle"))]
 mod page;
-#[cfg_attr(not(test), expect(dead_code, reason = "acts on a session come with the handle"))]
 mod part;
 mod route;
 mod server;
 #[expect(unreachable_pub, reason = "the component macro makes the properties of a component pub")]
-#[cfg_attr(not(test), expect(dead_code, reason = "acts on a session come with the handle"))]
 mod shell;
-#[cfg_attr(not(test), expect(dead_code, reason = "acts on a session come with the handle"))]
 mod why;
 mod words;
 

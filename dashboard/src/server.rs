@@ -113,10 +113,7 @@ impl Dashboard {
         let listener = std::net::TcpListener::bind(address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
-        let base = config.origin.clone().unwrap_or_else(|| {
-            let scheme = if tls.is_some() { "https" } else { "http" };
-            format!("{scheme}://{local_addr}")
-        });
+        let base = config.url(local_addr);
         Ok(Self { listener, local_addr, tls, routes, auth, glance, base })
     }
 

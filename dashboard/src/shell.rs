@@ -82,8 +82,10 @@ pub(crate) struct Who {
     /// The role's name.
     pub(crate) role: &'static str,
     /// May ping, push, trace and revoke.
+    #[allow(dead_code, reason = "pages take it from the role so far")]
     pub(crate) may_act: bool,
     /// May invite, disable and change roles.
+    #[allow(dead_code, reason = "pages take it from the role so far")]
     pub(crate) may_manage: bool,
     /// Goes into every form.
     pub(crate) csrf: String,

@@ -107,8 +107,8 @@ async fn session_indexes(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         index("session_user").col(Session::UserId).col(Session::Id).to_owned(),
         index("session_context").col(Session::Context).col(Session::Id).to_owned(),
         index("session_host").col(Session::MailHost).col(Session::Id).to_owned(),
-        // The overview counts along this one.
-        index("session_host_state").col(Session::MailHost).col(Session::State).col(Session::Id).to_owned(),
+        // The overview counts along this one, past all that ended.
+        index("session_host_state").col(Session::State).col(Session::MailHost).col(Session::Id).to_owned(),
         index("session_host_reason").col(Session::MailHost).col(Session::Reason).col(Session::Id).to_owned(),
         index("session_state").col(Session::State).col(Session::Id).to_owned(),
         index("session_reason").col(Session::Reason).col(Session::Id).to_owned(),

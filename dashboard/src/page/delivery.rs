@@ -21,7 +21,6 @@ pub(crate) struct Delivery {
     pub(crate) session: String,
     /// The user, while the session is known.
     pub(crate) user: Option<String>,
-    pub(crate) device: Option<String>,
     /// `APNs, production`
     pub(crate) channel: String,
     pub(crate) provider_id: Option<String>,

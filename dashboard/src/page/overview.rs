@@ -18,7 +18,6 @@ use crate::words;
 /// What the page shows.
 #[derive(Clone, Debug)]
 pub(crate) struct Overview {
-    pub(crate) now: Timestamp,
     /// The worst first.
     pub(crate) attention: Vec<Attention>,
     pub(crate) counts: Vec<StateCount>,

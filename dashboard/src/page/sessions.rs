@@ -34,7 +34,7 @@ pub(crate) struct Sessions {
     pub(crate) now: Timestamp,
     pub(crate) search: Search,
     pub(crate) found: Found,
-    /// How many there are without a filter, where it is known.
+    /// How many sessions live, where it is known.
     pub(crate) of: Option<u64>,
     pub(crate) rows: Vec<Row>,
     /// Links to the neighbouring pages.
@@ -77,9 +77,15 @@ impl Sessions {
     fn summary(&self) -> String {
         let found = self.found.text();
         match (self.search.is_empty(), self.of) {
-            (true, _) => format!("{found} sessions, the newest registration first."),
-            (false, Some(of)) => format!("{found} of {} match.", count(of)),
-            (false, None) => format!("{found} match."),
+            (true, Some(live)) => {
+                format!("{found} sessions, {} of them live, the newest registration first.", count(live))
+            }
+            (true, None) => format!("{found} sessions, the newest registration first."),
+            // What ended may match too, and is not counted: the number of those that live measures a live state only.
+            (false, Some(live)) if self.search.state().is_some_and(|state| state != domain::State::Ended) => {
+                format!("{found} of {} live sessions match.", count(live))
+            }
+            (false, _) => format!("{found} match."),
         }
     }
 

@@ -19,7 +19,6 @@ pub(crate) enum Icon {
     Search,
     Left,
     Right,
-    Up,
     Out,
     Cross,
     Ping,
@@ -31,7 +30,6 @@ pub(crate) enum Icon {
     User,
     Plug,
     Leave,
-    Again,
     Eye,
     Download,
     Plus,
@@ -67,7 +65,6 @@ impl Icon {
             Self::Search => r#"<circle cx="7" cy="7" r="4.75"/><path d="m10.6 10.6 3.4 3.4"/>"#,
             Self::Left => r#"<path d="M10 3.5 5.5 8l4.5 4.5"/>"#,
             Self::Right => r#"<path d="m6 3.5 4.5 4.5L6 12.5"/>"#,
-            Self::Up => r#"<path d="M8 13V3.5M4 7l4-3.8L12 7"/>"#,
             Self::Out => r#"<path d="M5 11 11.5 4.5M6 4.5h5.5V10"/>"#,
             Self::Cross => r#"<path d="m4 4 8 8M12 4l-8 8"/>"#,
             Self::Ping => r#"<path d="M9 1.8 3.5 9H8l-1 5.2L12.5 7H8Z"/>"#,
@@ -87,7 +84,6 @@ impl Icon {
             }
             Self::Plug => r#"<path d="M5.5 2v3M10.5 2v3M4 5h8v2.5a4 4 0 0 1-8 0ZM8 11.5V14"/>"#,
             Self::Leave => r#"<path d="M6.5 2.5h-3a1 1 0 0 0-1 1v9a1 1 0 0 0 1 1h3M10 4.8 13.2 8 10 11.2M6.5 8H13"/>"#,
-            Self::Again => r#"<path d="M13.25 8A5.25 5.25 0 1 1 11.6 4.2M13.5 2v3h-3"/>"#,
             Self::Eye => {
                 r#"<path d="M1.5 8S3.8 3.5 8 3.5 14.5 8 14.5 8 12.2 12.5 8 12.5 1.5 8 1.5 8Z"/><circle cx="8" cy="8" r="1.9"/>"#
             }
@@ -113,6 +109,7 @@ impl Icon {
     }
 
     /// The icon, turning: something is in progress.
+    #[allow(dead_code, reason = "a ping that runs is shown once the handle is there")]
     pub(crate) fn turning(self) -> AnyView {
         view! { <svg class="i spin" viewBox="0 0 16 16" aria-hidden="true" inner_html=self.shape()></svg> }.into_any()
     }

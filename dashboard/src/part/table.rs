@@ -2,64 +2,35 @@
 
 use leptos::prelude::*;
 
-use super::icon::Icon;
-
 /// One column's head.
 #[derive(Clone, Debug)]
 pub(crate) struct Col {
     name: &'static str,
     num: bool,
     spoken: bool,
-    sort: Option<Sort>,
-}
-
-#[derive(Clone, Debug)]
-struct Sort {
-    href: String,
-    /// Set where the table is sorted by this column.
-    direction: Option<&'static str>,
 }
 
 impl Col {
     /// A column of words.
     pub(crate) const fn text(name: &'static str) -> Self {
-        Self { name, num: false, spoken: false, sort: None }
+        Self { name, num: false, spoken: false }
     }
 
     /// A column of numbers, at the end of its space.
     pub(crate) const fn num(name: &'static str) -> Self {
-        Self { name, num: true, spoken: false, sort: None }
+        Self { name, num: true, spoken: false }
     }
 
     /// A column whose head is for screen readers only.
     pub(crate) const fn spoken(name: &'static str) -> Self {
-        Self { name, num: false, spoken: true, sort: None }
-    }
-
-    /// This column can be sorted by; `direction` is `ascending` or `descending` where it is.
-    pub(crate) fn sorted(mut self, href: String, direction: Option<&'static str>) -> Self {
-        self.sort = Some(Sort { href, direction });
-        self
+        Self { name, num: false, spoken: true }
     }
 
     fn view(self) -> AnyView {
         let class = if self.num { "num" } else { "" };
-        let Some(Sort { href, direction }) = self.sort else {
-            let name = if self.spoken {
-                view! { <span class="sr">{self.name}</span> }.into_any()
-            } else {
-                self.name.into_any()
-            };
-            return view! { <th role="columnheader" scope="col" class=class>{name}</th> }.into_any();
-        };
-        let arrow = direction.map(|direction| {
-            let class = if direction == "descending" { "flip" } else { "" };
-            view! { <span class=class>{Icon::Up.view()}</span> }
-        });
-        view! {
-            <th role="columnheader" scope="col" class=class aria-sort=direction><a href=href>{self.name}{arrow}</a></th>
-        }
-        .into_any()
+        let name =
+            if self.spoken { view! { <span class="sr">{self.name}</span> }.into_any() } else { self.name.into_any() };
+        view! { <th role="columnheader" scope="col" class=class>{name}</th> }.into_any()
     }
 }
 

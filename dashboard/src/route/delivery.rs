@@ -33,12 +33,12 @@ pub(super) fn channel(service: &str, environment: &str) -> String {
 /// The newest push, for the sentence and the chain.
 pub(super) fn last(row: &DeliveryRow, breaker_open: bool) -> LastPush {
     let at: Timestamp = row.done_at.unwrap_or(row.created_at);
-    LastPush { at, kind: row.kind, fate: fate(row, breaker_open) }
+    LastPush { at, fate: fate(row, breaker_open) }
 }
 
 /// A line of a table.
 pub(super) fn line(row: DeliveryRow, breaker_open: bool) -> Delivery {
-    let (user, device) = row.holder.clone().map(|holder| (holder.user, holder.device)).unzip();
+    let user = row.holder.as_ref().map(|holder| holder.user.clone());
     Delivery {
         at: row.created_at,
         kind: row.kind,
@@ -46,7 +46,6 @@ pub(super) fn line(row: DeliveryRow, breaker_open: bool) -> Delivery {
         tries: row.attempts,
         session: row.session.to_string(),
         user,
-        device,
         channel: channel(&row.service, &row.environment),
         provider_id: row.provider_id,
         trace: None,

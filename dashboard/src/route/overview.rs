@@ -99,9 +99,15 @@ async fn load(data: &Data, breaker_open: bool) -> Result<Overview, Failure> {
                 State::Waiting => "devices awake".to_owned(),
                 State::Holding => "push sent, no answer yet".to_owned(),
                 State::Retrying => "after a fault".to_owned(),
-                State::Ended => format!("{} in 24 h, {} by fault", count(ended), count(by_fault)),
+                State::Ended => format!("in 24 hours, {} by fault", count(by_fault)),
             };
-            StateCount { state, sessions: seen.states.of(state), trend: data.glance.trend(state), remark }
+            let sessions = if state == State::Ended { ended } else { seen.states.of(state) };
+            StateCount {
+                state,
+                sessions,
+                trend: if state == State::Ended { Vec::new() } else { data.glance.trend(state) },
+                remark,
+            }
         })
         .to_vec();
     let hosts = seen
@@ -117,7 +123,6 @@ async fn load(data: &Data, breaker_open: bool) -> Result<Overview, Failure> {
         })
         .collect();
     Ok(Overview {
-        now,
         attention,
         counts,
         fine: seen.states.live() - seen.states.retrying,

@@ -96,13 +96,10 @@ pub(super) async fn page(
         Count::MoreThan(number) => Found::MoreThan(number),
     };
     let seen = data.glance.latest(&data.auth).await?;
-    let all = seen.states.live() + seen.states.ended;
-    // Without a filter the overview knows the number, and nothing has to be counted.
-    let found = if search.is_empty() { Found::Exactly(all) } else { found };
     let href = search.href();
     let sessions = Sessions {
         now: data.now(),
-        of: Some(all),
+        of: Some(seen.states.live()),
         rows: rows.into_iter().map(row).collect(),
         newer: step(&href, "newer", newer),
         older: step(&href, "older", older),
@@ -118,7 +115,7 @@ pub(super) async fn page(
 fn offers(search: &Search, seen: &store::Overview) -> Vec<Offer> {
     use domain::State as Of;
     if search.get(Key::State).is_none() && search.get(Key::Reason).is_none() {
-        let count = |state: Of| search.is_empty().then(|| seen.states.of(state));
+        let count = |state: Of| (search.is_empty() && state != Of::Ended).then(|| seen.states.of(state));
         return [Of::Retrying, Of::Holding, Of::Watching, Of::Waiting, Of::Ended]
             .map(|state| Offer {
                 key: Key::State,

@@ -361,7 +361,6 @@ mod tests {
     use super::super::LastPush;
     use super::super::sample::{self, at};
     use super::*;
-    use domain::PushKind;
 
     /// One letter a link: `+` holds, `x` broken, `.` not reached.
     #[track_caller]
@@ -400,11 +399,7 @@ mod tests {
         check(&fresh, "+++++...", "");
 
         let mut ours = sample::watching();
-        ours.push = Some(LastPush {
-            at: at("09:47:12"),
-            kind: PushKind::NewMail,
-            fate: Fate::Waits { reason: "ExpiredProviderToken".into() },
-        });
+        ours.push = Some(LastPush { at: at("09:47:12"), fate: Fate::Waits { reason: "ExpiredProviderToken".into() } });
         check(&ours, "++++++x.", "Waits since 09:47");
 
         let mut ended = sample::watching();

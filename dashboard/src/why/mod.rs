@@ -4,7 +4,7 @@
 mod chain;
 mod sentence;
 
-use domain::{Life, Mechanism, PushKind, Timestamp};
+use domain::{Life, Mechanism, Timestamp};
 
 pub(crate) use chain::{Chain, Link, Standing, Verdict, chain};
 pub(crate) use sentence::{Sentence, cell, failure_mark, sentence};
@@ -36,7 +36,6 @@ pub(crate) struct Facts {
 #[derive(Clone, Debug)]
 pub(crate) struct LastPush {
     pub(crate) at: Timestamp,
-    pub(crate) kind: PushKind,
     pub(crate) fate: Fate,
 }
 

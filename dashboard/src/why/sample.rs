@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use domain::{Evidence, Failure, FailureCode, Life, Mailbox, Mechanism, Phase, PushKind, Timestamp};
+use domain::{Evidence, Failure, FailureCode, Life, Mailbox, Mechanism, Phase, Timestamp};
 
 use super::{Facts, Fate, LastPush};
 
@@ -50,11 +50,7 @@ pub(crate) fn watching() -> Facts {
         key: Some("2026-11".into()),
         connected_at: Some(at("06:14:40")),
         mail_at: Some(at("09:17:40")),
-        push: Some(LastPush {
-            at: at("09:17:41"),
-            kind: PushKind::NewMail,
-            fate: Fate::Accepted { millis: Some(214) },
-        }),
+        push: Some(LastPush { at: at("09:17:41"), fate: Fate::Accepted { millis: Some(214) } }),
         revoked_by: None,
         max_refusals: 2,
     }

@@ -343,7 +343,7 @@ mod tests {
     use super::super::sample::{self, NOW, at};
     use super::super::{Fate, LastPush};
     use super::*;
-    use domain::{Phase, PushKind};
+    use domain::Phase;
 
     #[track_caller]
     fn check(facts: &Facts, mark: Mark, expect: &str, badge: &str) {
@@ -356,7 +356,7 @@ mod tests {
     }
 
     fn push(facts: &mut Facts, fate: Fate) {
-        facts.push = Some(LastPush { at: at("09:47:12"), kind: PushKind::NewMail, fate });
+        facts.push = Some(LastPush { at: at("09:47:12"), fate });
     }
 
     #[test]

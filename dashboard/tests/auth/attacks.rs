@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 
-use crate::support::{Browser, PASSWORD, World};
+use crate::support::{Browser, PASSWORD, World, client};
 
 #[tokio::test]
 async fn forms_of_other_sites_are_refused() {
@@ -119,10 +119,7 @@ async fn nothing_is_shown_to_who_is_not_signed_in() {
     for path in ["/staff/invite", "/account/password", "/sign-out", "/theme", "/sessions/1/revoke"] {
         stranger.post(path, &[("csrf", "x")]).await.leads_to("/sign-in");
     }
-    let request = stranger.request(Method::GET, "/sessions").header("accept", "application/json");
-    // Two accepts: the first is the browser's.
-    assert_eq!(stranger.send(request).await.status, 303);
-    let bare = reqwest::Client::new().get(format!("{}/sessions", server.url)).header("accept", "text/event-stream");
+    let bare = client().get(format!("{}/sessions", server.url)).header("accept", "text/event-stream");
     assert_eq!(bare.send().await.unwrap().status(), 401);
 }
 
@@ -175,7 +172,7 @@ async fn texts_of_others_are_shown_as_texts() {
     let form = vic.form("/sign-in", &[("name", "vic"), ("password", PASSWORD)]).header("origin", server.url.clone());
     let mut request = form.build().unwrap();
     request.headers_mut().insert("user-agent", "<img src=x onerror=alert(1)>".parse().unwrap());
-    assert_eq!(reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap().execute(request).await.unwrap().status(), 303);
+    assert_eq!(client().execute(request).await.unwrap().status(), 303);
     // In names, reasons, filters and fields.
     let page = vic.sign_in(evil, evil).await;
     page.is(422, "That is not right.");

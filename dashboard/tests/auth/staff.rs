@@ -55,8 +55,9 @@ async fn there_is_always_an_admin() {
     kim.post(&format!("/staff/{id}/disable"), &[]).await.is(200, "nobody would be left");
     assert_eq!(world.store.all_staff().await.unwrap()[0].role, Role::Admin);
     server.colleague(&mut kim, "admin", "amara").await;
-    kim.post(&format!("/staff/{id}/role"), &[("role", "viewer")]).await.is(403, "");
-    assert_eq!(world.store.staff(id).await.unwrap().unwrap().role, Role::Viewer, "the page after it is not theirs");
+    kim.post(&format!("/staff/{id}/role"), &[("role", "viewer")]).await.is(200, "The role is changed");
+    assert_eq!(world.store.staff(id).await.unwrap().unwrap().role, Role::Viewer);
+    kim.get(&format!("/staff/{id}")).await.is(403, "Your role can’t");
 }
 
 #[tokio::test]

@@ -40,7 +40,8 @@ pub(crate) struct Server {
 
 /// Small figures, so that tests are fast.
 pub(crate) fn config() -> Config {
-    let argon2 = Argon2Config { memory_kib: 64, iterations: 1, parallelism: 1, concurrent: NonZeroU32::new(4).unwrap() };
+    let argon2 =
+        Argon2Config { memory_kib: 64, iterations: 1, parallelism: 1, concurrent: NonZeroU32::new(4).unwrap() };
     Config { listen: "127.0.0.1:0".parse().unwrap(), argon2, ..Config::default() }
 }
 
@@ -93,7 +94,8 @@ impl World {
 
     /// Who did what, oldest first: `kim signed_in password`.
     pub(crate) async fn told(&self) -> Vec<String> {
-        let told = |entry: AuditEntry| format!("{} {} {}", entry.staff, entry.action, entry.subject).trim_end().to_owned();
+        let told =
+            |entry: AuditEntry| format!("{} {} {}", entry.staff, entry.action, entry.subject).trim_end().to_owned();
         self.audit().await.into_iter().map(told).collect()
     }
 
@@ -149,6 +151,13 @@ impl Drop for Server {
     }
 }
 
+/// A client that follows nothing.
+pub(crate) fn client() -> reqwest::Client {
+    // The first test installs it.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    reqwest::Client::builder().redirect(Policy::none()).build().unwrap()
+}
+
 /// A browser: it keeps cookies, says where its forms come from, and puts the page's token into them.
 #[derive(Clone)]
 pub(crate) struct Browser {
@@ -168,8 +177,7 @@ pub(crate) struct Page {
 
 impl Browser {
     pub(crate) fn new(base: &str) -> Self {
-        let client = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
-        Self { client, base: base.to_owned(), cookies: BTreeMap::new(), csrf: None }
+        Self { client: client(), base: base.to_owned(), cookies: BTreeMap::new(), csrf: None }
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {

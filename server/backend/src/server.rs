@@ -151,6 +151,11 @@ impl Backend {
         self.listener.local_addr()
     }
 
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.api.sessions.store
+    }
+
     /// The keys, for whoever shows the identity key.
     pub fn keys(&self) -> &KeyRing {
         &self.api.keys

@@ -42,6 +42,12 @@ pub(crate) enum Command {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// See to who may sign in to the dashboard.
+    #[command(subcommand)]
+    Staff(StaffCommand),
+    /// Look at the audit of what staff did.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Fill the store with made-up sessions of the last two days, so that the dashboard has something to show. Nothing
     /// ever connects for them. Not for a store with real sessions: only the made-up ones that ended are deleted in time.
     Demo(DemoOptions),
@@ -83,4 +89,41 @@ pub(crate) enum KeysCommand {
 pub(crate) enum ConfigCommand {
     /// Read the configuration file, and say whether it is right and for which roles.
     Check,
+}
+
+/// Commands on staff. A server may be running on the same store.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StaffCommand {
+    /// Make a link by which somebody may sign up, once, within 24 hours. It is a secret.
+    Invite {
+        /// What they may do: viewer (look), support (ping, push, trace and revoke too), admin (everything).
+        #[arg(long, value_name = "ROLE", value_parser = ["viewer", "support", "admin"])]
+        role: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List who may sign in.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shut somebody out, and end their sign-ins.
+    Disable {
+        /// Their name.
+        name: String,
+    },
+}
+
+/// Commands on the audit. A server may be running on the same store.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Check the chain of hashes, and say which entry is the first that is not what was written. Exit code 1 if there is
+    /// one. What is printed last, kept elsewhere, shows later whether the end was cut off.
+    Verify {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }

@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 use crate::environment::Environment;
 
 /// The sections that a file may have.
-const SECTIONS: [&str; 3] = ["gateway", "backend", "serve"];
+const SECTIONS: [&str; 4] = ["gateway", "backend", "dashboard", "serve"];
 
 /// Overrides `[backend] database_url`, so that a password in it need not be in a file.
 const DATABASE_URL: &str = "PINGER_DATABASE_URL";
@@ -105,14 +105,31 @@ impl ConfigFile {
         Ok(config)
     }
 
+    /// `[backend]`, whichever role the file is for.
+    pub(crate) fn any_backend(&self, environment: &Environment) -> Result<backend::Config, ConfigError> {
+        if self.key_is_set("backend", "listen") {
+            self.backend(environment)
+        } else {
+            self.backend_on(environment, |config| config.data.clone())
+        }
+    }
+
     /// The backend's data folder, whichever role the file is for.
     pub(crate) fn data(&self, environment: &Environment) -> Result<PathBuf, ConfigError> {
-        let config = if self.key_is_set("backend", "listen") {
-            self.backend(environment)?
-        } else {
-            self.backend_on(environment, |config| config.data.clone())?
-        };
-        Ok(config.data)
+        Ok(self.any_backend(environment)?.data)
+    }
+
+    /// `[dashboard]`; without it, there is no dashboard.
+    pub(crate) fn dashboard(&self) -> Result<Option<dashboard::Config>, ConfigError> {
+        if !self.has("dashboard") {
+            return Ok(None);
+        }
+        let mut config: dashboard::Config = self.section("dashboard", None)?;
+        if let Some(tls) = &mut config.tls {
+            self.absolute(&mut tls.certificate);
+            self.absolute(&mut tls.key);
+        }
+        Ok(Some(config))
     }
 
     /// `[gateway]`, for a gateway that runs alone.

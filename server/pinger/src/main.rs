@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use zeroizing_alloc::ZeroAlloc;
 
-use crate::cli::{Arguments, Command, ConfigCommand, KeysCommand};
+use crate::cli::{Arguments, AuditCommand, Command, ConfigCommand, KeysCommand};
 use crate::config::ConfigFile;
 use crate::environment::Environment;
 use crate::role::RoleError;
@@ -59,6 +59,8 @@ fn run(arguments: Arguments) -> Result<ExitCode, RoleError> {
         Command::Device(options) => Ok(device::run(*options)),
         Command::Keys(KeysCommand::Show { json }) => role::keys::show(&file()?, &environment, json),
         Command::Config(ConfigCommand::Check) => role::check::run(&file()?, &environment),
+        Command::Staff(command) => role::staff::run(&file()?, &environment, command),
+        Command::Audit(AuditCommand::Verify { json }) => role::audit::verify(&file()?, &environment, json),
         Command::Demo(options) => role::demo::run(&file()?, &environment, options),
     }
 }

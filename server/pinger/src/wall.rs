@@ -17,6 +17,14 @@ pub(crate) fn gateway(file: &ConfigFile, environment: &Environment) -> Result<()
             why: "it tells where the keys and the database are; give the gateway a file of its own",
         });
     }
+    if file.has("dashboard") {
+        return Err(ConfigError::SectionOfAnotherRole {
+            path: file.path().to_owned(),
+            section: "dashboard",
+            role: "gateway",
+            why: "the dashboard is the backend's, and no way to it leads through the gateway",
+        });
+    }
     match environment.names().find(|name| is_secret(name)) {
         Some(variable) => {
             Err(ConfigError::VariableOfAnotherRole { variable: variable.to_owned(), role: "gateway" })

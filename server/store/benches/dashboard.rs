@@ -138,8 +138,12 @@ async fn register(store: &Store, now: Timestamp) {
             calls.spawn(async move {
                 for number in 0..each {
                     let number = (callers * 1000 + caller) * 1000 + number;
-                    let user = format!("bench-{number}-{}", now.as_millis());
-                    let new = support::named(number, now, [&user, &user, "context-1"], "imap.example.com");
+                    // Names that are strewn over the indexes, as names are.
+                    let strewn = number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c834);
+                    let name = format!("{:016x}-{}", strewn >> 64, now.as_millis());
+                    let mut new = support::named(number, now, [&name, &name, &name], "imap.example.com");
+                    new.id = domain::SessionId::from_uuid(uuid::Uuid::now_v7());
+                    new.address_hash = format!("{strewn:064x}");
                     store.register(new).await.unwrap();
                 }
             });

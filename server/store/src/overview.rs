@@ -26,7 +26,7 @@ const HOSTS: usize = 200;
 pub struct Overview {
     /// When it was computed.
     pub at: Timestamp,
-    /// How many sessions are in each state; those that ended are the ones that are still stored.
+    /// How many sessions are in each state; of those that ended, the ones of the last 24 hours.
     pub states: StateCounts,
     /// Why sessions ended in the last 24 hours, the most frequent first.
     pub ended: Vec<(EndReason, u64)>,
@@ -34,7 +34,7 @@ pub struct Overview {
     pub failures: Vec<FailureGroup>,
     /// Mail servers, the worst first: at most 200.
     pub hosts: Vec<HostHealth>,
-    /// How many mail servers there are.
+    /// How many mail servers there are with sessions that live.
     pub host_count: u64,
     /// Pushes on their way.
     pub queued: u64,
@@ -55,7 +55,7 @@ pub struct StateCounts {
     pub holding: u64,
     /// Failing.
     pub retrying: u64,
-    /// Over.
+    /// Over, for less than 24 hours. Of a host: not counted.
     pub ended: u64,
 }
 
@@ -235,13 +235,16 @@ impl PushHistory {
 pub(crate) fn states_by_host() -> SelectStatement {
     use sea_orm::sea_query::ExprTrait as _;
 
+    let live = State::ALL.iter().filter(|state| **state != State::Ended);
+
     Query::select()
         .column(session::Column::MailHost)
         .column(session::Column::State)
         .expr_as(Expr::col(session::Column::Id).count(), "sessions")
         .from(session::Entity)
-        .group_by_col(session::Column::MailHost)
+        .and_where(Expr::col(session::Column::State).is_in(live.map(|state| state.as_str())))
         .group_by_col(session::Column::State)
+        .group_by_col(session::Column::MailHost)
         .to_owned()
 }
 
@@ -320,15 +323,17 @@ impl Store {
     /// in the background; pushes that were read once are not read again.
     pub async fn overview(&self, now: Timestamp) -> Result<Overview, StoreError> {
         let failures = self.failure_groups().await?;
-        let (states, hosts) = self.hosts(&failures).await?;
+        let (mut states, hosts) = self.hosts(&failures).await?;
         let millis = now.as_millis();
+        let ended = self.ended_since(millis - DAY).await?;
+        states.ended = ended.iter().map(|(_, sessions)| sessions).sum();
         self.read_pushes(millis).await?;
         let queued = self.reader().query_one(&queued()).await?;
         let history = self.push_history();
         Ok(Overview {
             at: now,
             states,
-            ended: self.ended_since(millis - DAY).await?,
+            ended,
             failures,
             host_count: u64::try_from(hosts.len()).unwrap_or(u64::MAX),
             hosts: hosts.into_iter().take(HOSTS).collect(),

@@ -68,7 +68,7 @@ fn filters() -> Vec<(SessionFilter, &'static str)> {
         (SessionFilter { host: host.clone(), ..none() }, "session_host (mail_host=?"),
         (SessionFilter { state, ..none() }, "session_state (state=?"),
         (SessionFilter { reason: refused, ..none() }, "session_reason (reason=?"),
-        (SessionFilter { host: host.clone(), state, ..none() }, "session_host_state (mail_host=? AND state=?"),
+        (SessionFilter { host: host.clone(), state, ..none() }, "session_host_state (state=? AND mail_host=?"),
         (
             SessionFilter { host: host.clone(), reason: refused, ..none() },
             "session_host_reason (mail_host=? AND reason=?",
@@ -140,7 +140,7 @@ async fn the_other_lists_walk_theirs() {
 #[tokio::test]
 async fn the_overview_reads_indexes_alone_where_it_counts_many() {
     let database = Database::new().await;
-    database.check(&overview::states_by_host(), "COVERING INDEX session_host_state").await;
+    database.check(&overview::states_by_host(), "COVERING INDEX session_host_state (state=?").await;
     database.check(&overview::ended(0), "COVERING INDEX session_ended (ended_at>?").await;
     database.check(&overview::pushes(0), "COVERING INDEX outbox_done (done_at>?").await;
     database.check(&overview::queued(), "COVERING INDEX outbox_status (status=?").await;

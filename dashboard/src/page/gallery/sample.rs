@@ -63,7 +63,6 @@ pub(super) fn overview() -> Overview {
     let count = |state, sessions, trend, remark: &str| StateCount { state, sessions, trend, remark: remark.into() };
     let host = |name: &str, live, retrying, worst, trend| Host { name: name.into(), live, retrying, worst, trend };
     Overview {
-        now: NOW,
         attention: vec![
             Attention {
                 mark: Mark::Fault,
@@ -123,7 +122,6 @@ pub(super) fn first_start() -> Overview {
         .map(|state| StateCount { state, sessions: 0, trend: Vec::new(), remark: String::new() })
         .to_vec();
     Overview {
-        now: NOW,
         attention: Vec::new(),
         counts,
         fine: 0,
@@ -298,7 +296,6 @@ fn delivery(at: Timestamp, fate: Fate, tries: u32, end: &str) -> Delivery {
         tries,
         session: uuid(end),
         user: Some("u-48213".into()),
-        device: Some("dev_9KQ2XW41M07T".into()),
         channel: "APNs, production".into(),
         provider_id: Some("8F2C0A77-51B7-4E66-B1C4-77F3C90A41D0".into()),
         trace: Some(TRACE.into()),
@@ -410,8 +407,7 @@ pub(super) fn ping() -> PingPage {
     facts.life.state_since = at("09:58:11");
     facts.connected_at = Some(at("09:58:11"));
     facts.mail_at = Some(at("09:58:11"));
-    facts.push =
-        Some(LastPush { at: at("09:58:11"), kind: PushKind::NewMail, fate: Fate::Accepted { millis: Some(104) } });
+    facts.push = Some(LastPush { at: at("09:58:11"), fate: Fate::Accepted { millis: Some(104) } });
     PingPage {
         subject: subject(facts),
         acts: acts(),

@@ -13,6 +13,7 @@ use crate::telemetry::Settings;
 pub(crate) fn run(file: &ConfigFile, environment: &Environment) -> Result<ExitCode, RoleError> {
     Settings::read(environment)?;
     file.serve()?;
+    file.dashboard()?;
     let roles = match (file.has("gateway"), file.has("backend")) {
         (true, true) => {
             let backend = file.backend_on(environment, |_| Path::new("/").to_owned())?;

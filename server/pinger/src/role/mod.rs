@@ -1,11 +1,13 @@
 //! The roles, one file each, and what they have in common.
 
+pub(crate) mod audit;
 pub(crate) mod backend;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod gateway;
 pub(crate) mod keys;
 pub(crate) mod serve;
+pub(crate) mod staff;
 
 use std::future::Future;
 use std::io;
@@ -13,6 +15,7 @@ use std::process::ExitCode;
 
 use ::backend::BackendError;
 use ::backend::vault::KeyError;
+use ::dashboard::DashboardError;
 use ::gateway::GatewayError;
 use store::StoreError;
 
@@ -37,6 +40,12 @@ pub(crate) enum RoleError {
     AlreadyRunning { folder: String },
     #[error("the backend could not start")]
     BackendStart(#[source] BackendError),
+    #[error("the dashboard could not start")]
+    DashboardStart(#[source] DashboardError),
+    #[error("the dashboard failed")]
+    Dashboard(#[source] DashboardError),
+    #[error("nobody who may sign in is called {name}, or nobody else would be left who is an admin")]
+    Staff { name: String },
     #[error("the gateway could not start")]
     GatewayStart(#[source] GatewayError),
     #[error("the backend failed")]
@@ -61,8 +70,12 @@ impl RoleError {
             Self::Child(error) => error.code(),
             // What was bound is taken, or may not be had; all else is in the configuration.
             Self::GatewayStart(error) if !matches!(error, GatewayError::Listen { .. }) => 2,
+            Self::DashboardStart(DashboardError::Listen { .. } | DashboardError::Store(_)) => 3,
+            Self::DashboardStart(_) => 2,
             Self::Prepare { .. } | Self::AlreadyRunning { .. } | Self::BackendStart(_) | Self::GatewayStart(_) => 3,
             Self::Backend(_)
+            | Self::Dashboard(_)
+            | Self::Staff { .. }
             | Self::Keys(_)
             | Self::Store(_)
             | Self::CutOff

@@ -13,6 +13,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::backend::Door;
 use super::{RoleError, block_on, keys};
 use crate::child::{self, Handover, Running};
 use crate::cli::ServeOptions;
@@ -31,6 +32,7 @@ pub(crate) fn run(
     let backend = file.backend_on(environment, |config| config.data.join("run").join("backend.sock"))?;
     let socket = backend.data.join("run").join("backend.sock");
     let gateway = file.gateway_of(&backend, &socket)?;
+    let dashboard = file.dashboard()?;
     let settings = Settings::read(environment)?;
     let memory_bytes = file.serve()?.gateway_memory_mib.saturating_mul(1024 * 1024);
     limits::keep_files_from_children();
@@ -39,28 +41,36 @@ pub(crate) fn run(
     block_on("pinger-backend", async {
         let telemetry = telemetry::start(&settings, "backend")?;
         limits::raise_open_files();
-        let outcome = serve(backend, handover, options).await;
+        let outcome = serve(backend, dashboard, handover, options).await;
         telemetry.stop().await;
         outcome
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(config: ::backend::Config, handover: Handover, options: ServeOptions) -> Result<(), RoleError> {
+async fn serve(
+    config: ::backend::Config,
+    dashboard: Option<::dashboard::Config>,
+    handover: Handover,
+    options: ServeOptions,
+) -> Result<(), RoleError> {
     let stop = Stop::default();
     let signals = Signals::new().map_err(|source| RoleError::Prepare { what: "signals can't be received", source })?;
     let data = config.data.clone();
     let scheme = if handover.gateway.tls.is_some() { "https" } else { "http" };
     let backend = Backend::bind(config).await.map_err(RoleError::BackendStart)?;
     let identity_key = keys::ring(&data)?.identity_key();
+    let dashboard = super::backend::dashboard(dashboard.as_ref(), &backend).await?;
+    let door = Door::of(dashboard.as_ref()).await?;
 
     let (first, ready) = oneshot::channel();
     let stop_backend = CancellationToken::new();
-    let gateway = async {
-        let outcome = child::keep_running(handover, stop.clone(), first).await.map_err(RoleError::Child);
-        // The gateway goes first, so that nothing is taken that can't be passed on.
+    let gateway = child::keep_running(handover, stop.clone(), first);
+    let fronts = async {
+        // They go first, so that nothing is taken that can't be passed on, and nobody looks at a store that is closed.
+        let (gateway, dashboard) = tokio::join!(gateway, super::backend::run_dashboard(dashboard, &stop));
         stop_backend.cancel();
-        outcome
+        gateway.map_err(RoleError::Child).and(dashboard)
     };
     let backend = async {
         let outcome = backend.run(stop_backend.clone()).await.map_err(RoleError::Backend);
@@ -69,28 +79,42 @@ async fn serve(config: ::backend::Config, handover: Handover, options: ServeOpti
     };
     let announce = async {
         let Ok(running) = ready.await else { return Ok(()) };
-        announce(options, scheme, running, identity_key).map_err(|error| {
+        announce(options, scheme, running, identity_key, &door).map_err(|error| {
             stop.drain.cancel();
             RoleError::Output(error)
         })
     };
-    let parts = Box::pin(async { tokio::join!(backend, gateway, announce) });
+    let parts = Box::pin(async { tokio::join!(backend, fronts, announce) });
     tokio::select! {
-        (backend, gateway, announced) = parts => backend.and(gateway).and(announced),
+        (backend, fronts, announced) = parts => backend.and(fronts).and(announced),
         () = signals.obey(stop.clone()) => Ok(()),
         () = stop.patience_is_over() => Err(RoleError::CutOff),
     }
 }
 
 /// Says on the standard output that all is up, and where.
-fn announce(options: ServeOptions, scheme: &str, running: Running, identity_key: [u8; 32]) -> io::Result<()> {
+fn announce(
+    options: ServeOptions,
+    scheme: &str,
+    running: Running,
+    identity_key: [u8; 32],
+    door: &Door,
+) -> io::Result<()> {
     let Running { address, pid } = running;
     let device_api = format!("{scheme}://{address}");
     let identity_key = BASE64.encode(identity_key);
     let line = if options.ready_json {
-        json!({ "device_api": device_api, "identity_key": identity_key, "gateway_pid": pid }).to_string()
+        json!({
+            "device_api": device_api,
+            "identity_key": identity_key,
+            "gateway_pid": pid,
+            "dashboard": door.dashboard,
+            "sign_up": door.sign_up,
+        })
+        .to_string()
     } else {
-        format!("Pinger is ready: devices call {device_api}; the identity key to pin is {identity_key}.")
+        let ready = format!("Pinger is ready: devices call {device_api}; the identity key to pin is {identity_key}.");
+        std::iter::once(ready).chain(door.lines()).collect::<Vec<_>>().join("\n")
     };
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;

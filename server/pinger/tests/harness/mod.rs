@@ -134,6 +134,8 @@ pub struct Server {
     pub device_api: String,
     pub identity: [u8; 32],
     pub gateway_pid: u32,
+    /// All that it said when it was ready.
+    pub ready: serde_json::Value,
     log: PathBuf,
 }
 
@@ -157,6 +159,7 @@ impl Server {
             device_api: ready["device_api"].as_str().unwrap().to_owned(),
             identity: identity.try_into().unwrap(),
             gateway_pid: u32::try_from(ready["gateway_pid"].as_u64().unwrap()).unwrap(),
+            ready,
             log: log.to_owned(),
         }
     }

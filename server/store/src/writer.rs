@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use domain::{NodeId, PushId, SessionId, Timestamp};
-use sea_orm::{DatabaseConnection, SqliteTransactionMode, TransactionOptions, TransactionTrait as _};
+use sea_orm::{
+    ConnectionTrait as _, DatabaseConnection, DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
+};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::Instrument as _;
@@ -149,9 +151,14 @@ impl Store {
         self.write(Write::Finish { id, now, finish }).await.map(|_| ())
     }
 
-    /// Deletes ended sessions and done pushes from before `before`, and says how many.
+    /// Deletes ended sessions and done pushes from before `before`, and says how many. What was destroyed since the last
+    /// time, boxes among it, leaves the database's log too.
     pub async fn purge(&self, before: Timestamp) -> Result<u64, StoreError> {
-        self.count(Write::Purge { before }).await
+        let deleted = self.count(Write::Purge { before }).await?;
+        if self.shared.read.get_database_backend() == DbBackend::Sqlite {
+            self.shared.read.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await?;
+        }
+        Ok(deleted)
     }
 
     async fn count(&self, write: Write) -> Result<u64, StoreError> {

@@ -31,25 +31,21 @@ const RECONCILE: Duration = Duration::from_secs(5);
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(5 * 60);
 
-/// The pause where the fault is our own: somebody has to mend it.
-const OWN_FAULT_PAUSE: Duration = Duration::from_secs(60);
-
 /// Sends what is in the outbox.
 pub(crate) struct Sender {
     sessions: Sessions,
     channel: Option<Arc<dyn Channel>>,
     breaker: Mutex<Breaker>,
     in_flight: Mutex<HashSet<PushId>>,
+    /// The pause where the fault is our own: somebody has to mend it.
+    fault_pause: Duration,
 }
 
 impl Sender {
-    pub(crate) fn new(sessions: Sessions, channel: Option<Arc<dyn Channel>>) -> Self {
-        Self {
-            sessions,
-            channel,
-            breaker: Mutex::new(Breaker::new(BreakerRules::default())),
-            in_flight: Mutex::default(),
-        }
+    pub(crate) fn new(sessions: Sessions, channel: Option<Arc<dyn Channel>>, fault_pause: Duration) -> Self {
+        let defaults = BreakerRules::default();
+        let rules = BreakerRules { pause_min: defaults.pause_min.min(fault_pause), ..defaults };
+        Self { sessions, channel, breaker: Mutex::new(Breaker::new(rules)), in_flight: Mutex::default(), fault_pause }
     }
 
     /// Sends until `stop`, and returns when the last attempt is done.
@@ -63,10 +59,9 @@ impl Sender {
                     None
                 }
             };
-            let pause = next.map_or(RECONCILE, |at| at.since(self.sessions.clock.now())).clamp(
-                Duration::from_millis(10),
-                RECONCILE,
-            );
+            let pause = next
+                .map_or(RECONCILE, |at| at.since(self.sessions.clock.now()))
+                .clamp(Duration::from_millis(10), RECONCILE);
             tokio::select! {
                 () = self.sessions.store.pushes_queued() => {}
                 () = tokio::time::sleep(pause) => {}
@@ -159,7 +154,7 @@ impl Sender {
     async fn send(&self, delivery: &Delivery, now: Timestamp) -> Finish {
         let again = |pause: Duration, reason: &str| Finish::Again { at: now.after(pause), reason: reason.to_owned() };
         let Some(channel) = &self.channel else {
-            return again(OWN_FAULT_PAUSE, "the push service is not configured");
+            return again(self.fault_pause, "the push service is not configured");
         };
         let allowed = {
             let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
@@ -195,7 +190,7 @@ impl Sender {
                 let pause = after.unwrap_or_else(|| backoff(delivery.attempts, clock::dice()));
                 again(pause, reason.as_str())
             }
-            PushOutcome::OurFault { reason } => again(OWN_FAULT_PAUSE, reason.as_str()),
+            PushOutcome::OurFault { reason } => again(self.fault_pause, reason.as_str()),
         }
     }
 
@@ -206,7 +201,10 @@ impl Sender {
             Ok(Some(session)) => session,
             Ok(None) => return,
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "can't end a session whose push target is gone");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "can't end a session whose push target is gone"
+                );
                 return;
             }
         };

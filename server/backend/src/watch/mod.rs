@@ -9,12 +9,12 @@ pub mod imap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Connect, Event, Evidence, Failure, FailureCode, MailTarget, SessionId};
+use domain::{Connect, Event, Evidence, Failure, FailureCode, MailTarget, Mailbox, SessionId};
 use store::{SessionRecord, Store, StoreError};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use crate::session::{Held, Sessions, Watches};
 use crate::telemetry::{CONNECT, DEADLINE, MAIL, episode};
@@ -45,7 +45,8 @@ enum Left {
 
 /// What an idling watch was woken by.
 enum Woken {
-    ByServer(Result<domain::Mailbox, Failure>),
+    /// With the mailbox, if an episode is open in which the server was asked.
+    ByServer(Result<Option<Mailbox>, Failure>),
     ByDeadline,
     ByCall,
     ByStop,
@@ -173,7 +174,9 @@ impl Watcher {
     }
 
     async fn fail(&self, held: &mut Held, failure: Failure, lived: Duration, stop: &CancellationToken) {
-        tracing::Span::current().record("pinger.failure", failure.code.as_str());
+        let span = Span::current();
+        span.record("pinger.failure", failure.code.as_str());
+        span.record("otel.status_code", "ERROR");
         tracing::warn!(
             session = %held.id,
             code = failure.code.as_str(),
@@ -207,6 +210,8 @@ impl Watcher {
         stop: &CancellationToken,
     ) -> Left {
         let since = Instant::now();
+        // The episode that began when the server hinted at news, until it has said what they are.
+        let mut mail: Option<Span> = None;
         loop {
             let Some(deadline) = held.life.deadline() else {
                 Box::pin(connection.close()).await;
@@ -217,18 +222,19 @@ impl Watcher {
                 return Left::Closed;
             }
             let woken = tokio::select! {
-                mailbox = connection.next(renew_after) => Woken::ByServer(mailbox),
+                heard = hear(&mut connection, renew_after, mail.as_ref()) => Woken::ByServer(heard),
                 () = self.sessions.clock.sleep_until(deadline) => Woken::ByDeadline,
                 () = wake.notified() => Woken::ByCall,
                 () = stop.cancelled() => Woken::ByStop,
             };
             match woken {
-                Woken::ByServer(Ok(mailbox)) => {
-                    let span = episode!(MAIL, held.id, registration);
+                Woken::ByServer(Ok(None)) => mail = Some(episode!(MAIL, held.id, registration)),
+                Woken::ByServer(Ok(Some(mailbox))) => {
+                    let span = mail.take().unwrap_or_else(Span::none);
                     Box::pin(self.report(held, Event::Checked(mailbox), stop).instrument(span)).await;
                 }
                 Woken::ByServer(Err(failure)) => {
-                    let span = episode!(CONNECT, held.id, registration);
+                    let span = mail.take().unwrap_or_else(|| episode!(CONNECT, held.id, registration));
                     Box::pin(self.fail(held, failure, since.elapsed(), stop).instrument(span)).await;
                     return Left::Closed;
                 }
@@ -243,5 +249,19 @@ impl Watcher {
                 Woken::ByStop => return Left::Stopped,
             }
         }
+    }
+}
+
+/// Waits until there may be news; in an episode, has the server say what they are. It may be dropped at any moment, and
+/// called again.
+async fn hear(
+    connection: &mut Connection,
+    renew_after: Duration,
+    mail: Option<&Span>,
+) -> Result<Option<Mailbox>, Failure> {
+    match mail {
+        None => connection.changed(renew_after).await.map(|()| None),
+        // In a box, as it is short: the wait is what lasts.
+        Some(mail) => Box::pin(connection.news().instrument(mail.clone())).await.map(Some),
     }
 }

@@ -58,10 +58,7 @@ impl RoleError {
             // What was bound is taken, or may not be had; all else is in the configuration.
             Self::GatewayStart(error) if !matches!(error, GatewayError::Listen { .. }) => 2,
             Self::Prepare { .. } | Self::AlreadyRunning { .. } | Self::BackendStart(_) | Self::GatewayStart(_) => 3,
-            Self::Backend(_)
-            | Self::Keys(_)
-            | Self::CutOff
-            | Self::Output(_) => 1,
+            Self::Backend(_) | Self::Keys(_) | Self::CutOff | Self::Output(_) => 1,
         })
     }
 }

@@ -23,11 +23,7 @@ use crate::stop::{Signals, Stop};
 use crate::telemetry::{self, Settings};
 
 /// Runs until a signal comes.
-pub(crate) fn run(
-    file: &ConfigFile,
-    environment: &Environment,
-    options: ServeOptions,
-) -> Result<ExitCode, RoleError> {
+pub(crate) fn run(file: &ConfigFile, environment: &Environment, options: ServeOptions) -> Result<ExitCode, RoleError> {
     let backend = file.backend_on(environment, |config| config.data.join("run").join("backend.sock"))?;
     let socket = backend.data.join("run").join("backend.sock");
     let gateway = file.gateway_of(&backend, &socket)?;
@@ -107,9 +103,7 @@ fn run_folder(data: &Path) -> Result<File, RoleError> {
     let lock = File::create(folder.join("lock")).map_err(prepare)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            Err(RoleError::AlreadyRunning { folder: data.display().to_string() })
-        }
+        Err(std::fs::TryLockError::WouldBlock) => Err(RoleError::AlreadyRunning { folder: data.display().to_string() }),
         Err(std::fs::TryLockError::Error(source)) => Err(prepare(source)),
     }
 }

@@ -14,7 +14,7 @@ use crate::wire::Wire;
 pub(crate) const USER: &str = "demo";
 
 /// Its password.
-pub(crate) const PASSWORD: &str = "demo's password";
+pub(crate) const PASSWORD: &str = "demo-password";
 
 enum Server {
     Dovecot(Box<Dovecot>),
@@ -41,7 +41,8 @@ impl Mailbox {
                     let wire = Wire::open(dovecot.imaps_address()).await?;
                     return Ok(Self { server: Server::Dovecot(Box::new(dovecot)), why_small: None, wire });
                 }
-                Err(error) => why_small = Some(format!("Dovecot does not start: {error:#}")),
+                // Its first line says what; its log may follow.
+                Err(error) => why_small = format!("{error:#}").lines().next().map(str::to_owned),
             }
         }
         let users = vec![(USER.to_owned(), PASSWORD.to_owned())];

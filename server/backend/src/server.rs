@@ -155,9 +155,9 @@ impl Backend {
         self.listener.local_addr()
     }
 
-    /// The keys, for whoever shows the identity key.
-    pub fn keys(&self) -> &KeyRing {
-        &self.api.keys
+    /// The public half of the identity key, which apps pin.
+    pub fn identity_key(&self) -> [u8; 32] {
+        self.api.keys.identity_key()
     }
 
     /// Works until `shutdown`: first no more calls, then no more watches, then what is in flight is written down.

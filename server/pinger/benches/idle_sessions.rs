@@ -152,11 +152,8 @@ async fn hold_bare_sockets() {
     roots.add(CertificateDer::from_pem_file(std::env::var("PINGER_BENCH_CA").unwrap()).unwrap()).unwrap();
     let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     let connector = TlsConnector::from(Arc::new(config));
-    let addresses: Vec<SocketAddr> = std::env::var("PINGER_BENCH_ADDRESSES")
-        .unwrap()
-        .split(' ')
-        .map(|address| address.parse().unwrap())
-        .collect();
+    let addresses: Vec<SocketAddr> =
+        std::env::var("PINGER_BENCH_ADDRESSES").unwrap().split(' ').map(|address| address.parse().unwrap()).collect();
     let mut sockets = JoinSet::new();
     for line in std::io::stdin().lines() {
         let wanted: usize = line.unwrap().parse().unwrap();

@@ -56,7 +56,8 @@ async fn main() {
         }
         let of = |figure: fn(&Run) -> Duration| median(&runs.iter().map(figure).collect::<Vec<_>>());
         let per_second = median(&runs.iter().map(|run| run.per_second).collect::<Vec<_>>());
-        let cpu: Vec<_> = (0..3).map(|part| median(&runs.iter().map(|run| run.cpu[part]).collect::<Vec<_>>())).collect();
+        let cpu: Vec<_> =
+            (0..3).map(|part| median(&runs.iter().map(|run| run.cpu[part]).collect::<Vec<_>>())).collect();
         println!(
             "| {callers} | {} | {} | {} | {} + {} + {} µs |",
             thousands(per_second),
@@ -76,7 +77,8 @@ async fn run(server: &Server, like: &Phone, callers: usize, calls: usize) -> Run
     let pids = [server.pid(), server.gateway_pid, std::process::id()];
     let mut clients = Vec::new();
     for _ in 0..callers {
-        let channel = Endpoint::from_shared(server.device_api.clone()).unwrap().tcp_nodelay(true).connect().await.unwrap();
+        let channel =
+            Endpoint::from_shared(server.device_api.clone()).unwrap().tcp_nodelay(true).connect().await.unwrap();
         clients.push(DeviceServiceClient::new(channel));
     }
     let before = pids.map(cpu_time);

@@ -1,5 +1,13 @@
 //! No mail is missed and none is lost, whoever is killed and whenever.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that panics has failed, and its figures are for whoever reads them"
+)]
+
 #[path = "harness/mod.rs"]
 mod harness;
 #[path = "kill/split.rs"]

@@ -1,5 +1,13 @@
 //! What a memory dump gives away: of the gateway at any time, and of the backend while its sessions idle.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that panics has failed, and its figures are for whoever reads them"
+)]
+
 #[path = "memory_dump/dump.rs"]
 mod dump;
 #[path = "harness/mod.rs"]

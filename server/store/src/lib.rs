@@ -15,5 +15,5 @@ mod writer;
 pub use error::StoreError;
 pub use outbox::{Finish, NewPush, PushStatus};
 pub use record::{NewSession, SessionRecord};
-pub use session::{Applied, Change, Registered};
+pub use session::{Applied, Change, Claimed, Registered};
 pub use writer::Store;

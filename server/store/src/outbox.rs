@@ -127,16 +127,15 @@ pub(crate) async fn due(
 
 /// When the next push of a node is due.
 pub(crate) async fn next_due(db: &impl ConnectionTrait, node: NodeId) -> Result<Option<Timestamp>, StoreError> {
-    let at: Option<Option<i64>> = Entity::find()
+    let at: Vec<Option<i64>> = Entity::find()
         .select_only()
-        .column(Column::NextAttemptAt)
+        .column_as(Column::NextAttemptAt.min(), "next")
         .filter(Column::NodeId.eq(node.as_uuid()))
         .filter(Column::NextAttemptAt.is_not_null())
-        .order_by_asc(Column::NextAttemptAt)
         .into_tuple()
-        .one(db)
+        .all(db)
         .await?;
-    Ok(at.flatten().map(Timestamp::from_millis))
+    Ok(at.into_iter().flatten().next().map(Timestamp::from_millis))
 }
 
 fn delivery(row: outbox::Model) -> Result<Delivery, StoreError> {

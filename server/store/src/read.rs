@@ -9,7 +9,7 @@ use crate::{SessionRecord, Store, StoreError};
 impl Store {
     /// A session, living or ended.
     pub async fn session(&self, id: SessionId) -> Result<Option<SessionRecord>, StoreError> {
-        let row = session::Entity::find_by_id(id.as_uuid()).one(self.reader()).await?;
+        let row = crate::session::first(self.reader(), session::Entity::find_by_id(id.as_uuid())).await?;
         row.map(session::Model::into_record).transpose()
     }
 

@@ -1,10 +1,10 @@
 //! What is written of sessions. Each function runs inside a transaction of the writer's.
 
 use domain::{Dice, Event, Life, NodeId, PushTarget, Rules, SessionId, Timestamp};
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
-    ActiveModelTrait as _, ActiveValue, ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _, Iterable as _,
+    ModelTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Select,
 };
 
 use crate::entity::session::{self, Column, Entity};
@@ -51,44 +51,91 @@ pub struct Applied {
     pub revision: u64,
 }
 
-/// Stores a session, ends the one that it replaces, or finds that it is already there.
-pub(crate) async fn register(db: &impl ConnectionTrait, new: &NewSession) -> Result<Registered, StoreError> {
-    let key = live_key(&new.registration);
-    let mut replaced = None;
-    if let Some(mut old) = Entity::find().filter(Column::LiveKey.eq(&key)).one(db).await? {
-        let id = SessionId::from_uuid(old.id);
-        let mut life = old.life()?;
-        if old.registration_hash == new.registration_hash {
-            return Ok(Registered { id, generation: old.generation.unsigned_abs(), life, replaced });
-        }
-        // Being replaced is decided without rules or chance.
-        life.apply(&Rules::default(), new.created_at, Dice(0), Event::Replaced);
-        old.generation += 1;
-        old.set_life(&life, new.created_at);
-        write(db, old).await?;
-        replaced = Some(id);
-    }
-    let row = new.clone().into_row();
-    let (generation, life) = (row.generation.unsigned_abs(), new.life.clone());
-    Entity::insert(row.into_active_model()).exec_without_returning(db).await?;
-    Ok(Registered { id: new.id, generation, life, replaced })
+/// A session that this node runs from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// Which session.
+    pub id: SessionId,
+    /// Nothing is to be done for it before then, unless it is changed. In the past or none: now.
+    pub wait_until: Option<Timestamp>,
 }
 
-/// Writes a whole row.
-async fn write(db: &impl ConnectionTrait, row: session::Model) -> Result<(), StoreError> {
-    let id = row.id;
-    let mut active = row.into_active_model().reset_all();
-    active.id = ActiveValue::Unchanged(id);
-    Entity::update(active).exec(db).await?;
-    Ok(())
+/// Stores a session, ends the one that it replaces, or finds that it is already there.
+pub(crate) async fn register(db: &impl ConnectionTrait, new: &NewSession) -> Result<Registered, StoreError> {
+    let row = new.clone().into_row();
+    let registered =
+        Registered { id: new.id, generation: row.generation.unsigned_abs(), life: new.life.clone(), replaced: None };
+    // Nearly always it is new, and one statement is enough.
+    if insert(db, row.clone()).await? {
+        return Ok(registered);
+    }
+    let key = live_key(&new.registration);
+    let Some(old) = first(db, Entity::find().filter(Column::LiveKey.eq(&key))).await? else {
+        return Err(StoreError::Conflict(new.id));
+    };
+    let (id, mut life) = (SessionId::from_uuid(old.id), old.life()?);
+    if old.registration_hash == new.registration_hash {
+        return Ok(Registered { id, generation: old.generation.unsigned_abs(), life, replaced: None });
+    }
+    // Being replaced is decided without rules or chance.
+    life.apply(&Rules::default(), new.created_at, Dice(0), Event::Replaced);
+    let mut ended = old.clone();
+    ended.generation += 1;
+    ended.set_life(&life, new.created_at);
+    update(db, old, ended).await?;
+    if insert(db, row).await? {
+        Ok(Registered { replaced: Some(id), ..registered })
+    } else {
+        Err(StoreError::Conflict(new.id))
+    }
+}
+
+/// Writes a new row, unless there is a live session of that key.
+async fn insert(db: &impl ConnectionTrait, row: session::Model) -> Result<bool, StoreError> {
+    let unless_live = OnConflict::column(Column::LiveKey).do_nothing_on([Column::Id]).to_owned();
+    let inserted = Entity::insert(row.into_active_model()).on_conflict(unless_live).exec_without_returning(db).await?;
+    Ok(inserted > 0)
+}
+
+/// Writes what is different in a row, if its revision is still the one that was read; answers whether it was.
+async fn update(db: &impl ConnectionTrait, read: session::Model, row: session::Model) -> Result<bool, StoreError> {
+    let (id, revision) = (read.id, read.revision);
+    let mut active = read.into_active_model();
+    // Naming a column is enough to have its indexes written.
+    for column in Column::iter() {
+        let value = row.get(column);
+        if active.get(column).into_value().as_ref() != Some(&value) {
+            active.set(column, value);
+        }
+    }
+    // The row was read in this transaction, but databases with many writers let others change it until here.
+    let updated = Entity::update_many()
+        .set(active)
+        .filter(Column::Id.eq(id))
+        .filter(Column::Revision.eq(revision))
+        .exec(db)
+        .await?;
+    Ok(updated.rows_affected > 0)
+}
+
+/// The one row that a unique key selects.
+///
+/// sea-orm's own `one` adds `LIMIT ?`. Whatever SQLite's planner might look at, and that is one of those, makes it prepare
+/// the statement anew each time (`sqlite3Reprepare`): most of what the statement costs, for nothing.
+pub(crate) async fn first(
+    db: &impl ConnectionTrait,
+    select: Select<Entity>,
+) -> Result<Option<session::Model>, StoreError> {
+    Ok(select.all(db).await?.pop())
 }
 
 /// Changes a session by compare-and-set, and writes the push that follows from it.
 pub(crate) async fn change(db: &impl ConnectionTrait, node: NodeId, change: &Change) -> Result<Applied, StoreError> {
-    let found = Entity::find_by_id(change.id.as_uuid()).one(db).await?;
-    let Some(mut row) = found.filter(|row| row.revision.unsigned_abs() == change.revision) else {
+    let found = first(db, Entity::find_by_id(change.id.as_uuid())).await?;
+    let Some(read) = found.filter(|row| row.revision.unsigned_abs() == change.revision) else {
         return Err(StoreError::Conflict(change.id));
     };
+    let mut row = read.clone();
     if let Some(target) = &change.push_target {
         let (service, token, topic, environment, push_type) = push_columns(target);
         row.push_service = service.to_owned();
@@ -105,27 +152,16 @@ pub(crate) async fn change(db: &impl ConnectionTrait, node: NodeId, change: &Cha
     if let Some(push) = &change.push {
         crate::outbox::insert(db, node, &row, push, change.now).await?;
     }
-    let (id, compared) = (row.id, row.revision - 1);
-    let mut active = row.into_active_model().reset_all();
-    active.id = ActiveValue::NotSet;
-    // The row was read in this transaction, but databases with many writers let others change it until here.
-    let updated = Entity::update_many()
-        .set(active)
-        .filter(Column::Id.eq(id))
-        .filter(Column::Revision.eq(compared))
-        .exec(db)
-        .await?;
-    if updated.rows_affected == 0 {
-        return Err(StoreError::Conflict(change.id));
-    }
-    Ok(Applied { revision })
+    if update(db, read, row).await? { Ok(Applied { revision }) } else { Err(StoreError::Conflict(change.id)) }
 }
 
 /// Takes up to `limit` live sessions that no node runs.
-pub(crate) async fn claim(db: &impl ConnectionTrait, node: NodeId, limit: u64) -> Result<Vec<SessionId>, StoreError> {
-    let ids: Vec<sea_orm::prelude::Uuid> = Entity::find()
+pub(crate) async fn claim(db: &impl ConnectionTrait, node: NodeId, limit: u64) -> Result<Vec<Claimed>, StoreError> {
+    let rows: Vec<(sea_orm::prelude::Uuid, Option<i64>, Option<i64>)> = Entity::find()
         .select_only()
         .column(Column::Id)
+        .column(Column::WaitUntil)
+        .column(Column::UidValidity)
         .filter(Column::NodeId.is_null())
         .filter(Column::LiveKey.is_not_null())
         .order_by_asc(Column::LiveKey)
@@ -133,15 +169,20 @@ pub(crate) async fn claim(db: &impl ConnectionTrait, node: NodeId, limit: u64) -
         .into_tuple()
         .all(db)
         .await?;
-    if !ids.is_empty() {
+    if !rows.is_empty() {
         Entity::update_many()
             .col_expr(Column::NodeId, Expr::value(node.as_uuid()))
-            .filter(Column::Id.is_in(ids.iter().copied()))
+            .filter(Column::Id.is_in(rows.iter().map(|(id, ..)| *id)))
             .filter(Column::NodeId.is_null())
             .exec(db)
             .await?;
     }
-    Ok(ids.into_iter().map(SessionId::from_uuid).collect())
+    let claimed = |(id, wait_until, uid_validity): (_, Option<i64>, Option<i64>)| Claimed {
+        id: SessionId::from_uuid(id),
+        // Without a baseline it does not wait: mail that comes in the meantime would be missed.
+        wait_until: uid_validity.and(wait_until).map(Timestamp::from_millis),
+    };
+    Ok(rows.into_iter().map(claimed).collect())
 }
 
 /// Gives back all sessions of a node, as at its start: whatever it ran before, it no longer does.

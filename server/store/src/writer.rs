@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
 use crate::open::Connections;
-use crate::{Applied, Change, Finish, NewSession, Registered, StoreError, outbox, session};
+use crate::{Applied, Change, Claimed, Finish, NewSession, Registered, StoreError, outbox, session};
 
 /// The most writes in one transaction.
 const BATCH: usize = 256;
@@ -31,11 +31,17 @@ enum Write {
 
 /// What a write led to.
 enum Written {
-    Registered(Registered),
+    Registered(Box<Registered>),
     Applied(Applied),
-    Claimed(Vec<SessionId>),
+    Claimed(Vec<Claimed>),
     Count(u64),
     Done,
+}
+
+impl Written {
+    fn registered(registered: Registered) -> Self {
+        Self::Registered(Box::new(registered))
+    }
 }
 
 struct Job {
@@ -117,7 +123,7 @@ impl Store {
         }
         self.announce(registered.id);
         self.shared.unclaimed.notify_one();
-        Ok(registered)
+        Ok(*registered)
     }
 
     /// Changes a session if its revision is still the one that the change was made from.
@@ -134,9 +140,9 @@ impl Store {
     }
 
     /// Makes up to `limit` live sessions that no node runs this node's own.
-    pub async fn claim(&self, limit: u64) -> Result<Vec<SessionId>, StoreError> {
+    pub async fn claim(&self, limit: u64) -> Result<Vec<Claimed>, StoreError> {
         match self.write(Write::Claim { limit }).await? {
-            Written::Claimed(ids) => Ok(ids),
+            Written::Claimed(claimed) => Ok(claimed),
             _ => Err(StoreError::Closed),
         }
     }
@@ -188,7 +194,7 @@ impl Store {
 async fn work(db: DatabaseConnection, node: NodeId, mut queue: mpsc::Receiver<Job>) {
     let mut jobs = Vec::with_capacity(BATCH);
     while queue.recv_many(&mut jobs, BATCH).await > 0 {
-        match commit(&db, node, &jobs).await {
+        match Box::pin(commit(&db, node, &jobs)).await {
             Ok(written) => {
                 for (job, written) in jobs.drain(..).zip(written) {
                     // A caller that left in the meantime doesn't mind.
@@ -200,7 +206,7 @@ async fn work(db: DatabaseConnection, node: NodeId, mut queue: mpsc::Receiver<Jo
                 tracing::warn!(%error, writes = jobs.len(), "a group commit failed; each write is done by itself");
                 for job in jobs.drain(..) {
                     let alone = std::slice::from_ref(&job);
-                    let written = commit(&db, node, alone).await.and_then(|mut written| {
+                    let written = Box::pin(commit(&db, node, alone)).await.and_then(|mut written| {
                         written.pop().unwrap_or(Err(StoreError::Closed))
                     });
                     let _ = job.reply.send(written);
@@ -230,7 +236,7 @@ async fn commit(
     let mut all = Vec::with_capacity(jobs.len());
     for job in jobs {
         let written = match &job.write {
-            Write::Register(new) => session::register(&txn, new).await.map(Written::Registered),
+            Write::Register(new) => Box::pin(session::register(&txn, new)).await.map(Written::registered),
             Write::Change(change) => session::change(&txn, node, change).await.map(Written::Applied),
             Write::Claim { limit } => session::claim(&txn, node, *limit).await.map(Written::Claimed),
             Write::Release => session::release(&txn, node).await.map(Written::Count),

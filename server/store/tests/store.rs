@@ -1,5 +1,7 @@
 //! The store on a real SQLite file: what is answered is durable, one account has one live session, late changes lose.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use domain::{
     ImapTarget, KeyId, Life, MailTarget, Mailbox, Mechanism, NodeId, Platform, PushId, PushKind, PushTarget,
     Registration, Rules, SealedBox, Security, SessionId, Timestamp, Timings, UserId, VersionText,
 };
-use store::{Change, Finish, NewPush, NewSession, PushStatus, Store, StoreError};
+use store::{Change, Claimed, Finish, NewPush, NewSession, PushStatus, Store, StoreError};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -201,6 +203,20 @@ async fn nodes_claim_what_nobody_runs() {
     assert_eq!(store.claim(3).await.unwrap().len(), 0);
     assert_eq!(store.release().await.unwrap(), 4);
     assert_eq!(store.claim(10).await.unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn a_claim_says_until_when_there_is_nothing_to_do() {
+    let database = Database::new();
+    let store = database.open().await;
+    let (wait, lifetime) = (Duration::from_secs(600), Duration::from_secs(3600));
+    let waiting = NewSession { life: Life::begin(NOW, wait, lifetime, None), ..session(1, "account-1", "h1") };
+    store.register(waiting.clone()).await.unwrap();
+    let due = store.register(session(2, "account-2", "h2")).await.unwrap().id;
+    assert_eq!(
+        store.claim(10).await.unwrap(),
+        [(waiting.id, Some(NOW.after(wait))), (due, None)].map(|(id, wait_until)| Claimed { id, wait_until })
+    );
 }
 
 #[tokio::test]

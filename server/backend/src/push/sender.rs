@@ -76,17 +76,34 @@ impl Sender {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts an attempt for each push that is due, and says when the next one is, if that is known.
+    fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts an attempt for each push that is due, and says when the next one is, if that is known. While the breaker is
+    /// open that is one push at a time; the others are left as they are, so that they go out as soon as it closes.
     async fn send_due(self: &Arc<Self>, attempts: &TaskTracker) -> Result<Option<Timestamp>, store::StoreError> {
         let now = self.sessions.clock.now();
+        // An outcome may make a push due again soon, and hides what is due behind it.
+        let soon = now.after(Duration::from_millis(200));
+        let probe_at = self.breaker().probe_at();
+        match probe_at {
+            // It may be the probe, whose outcome says more than another one's would.
+            Some(_) if !self.flying().is_empty() => return Ok(Some(soon)),
+            Some(probe_at) if now < probe_at => return Ok(Some(probe_at)),
+            _ => {}
+        }
+        let mut places = if probe_at.is_some() { 1 } else { IN_FLIGHT };
         let due = self.sessions.store.due_pushes(now, 2 * IN_FLIGHT as u64).await?;
         for delivery in due {
             {
                 let mut flying = self.flying();
-                // What is not started now is due still when the next attempt ends.
-                if flying.len() >= IN_FLIGHT || !flying.insert(delivery.id) {
+                // What is not started now is due still when the next attempt ends. What has expired is not sent.
+                let sent = now < delivery.expires_at;
+                if flying.len() >= IN_FLIGHT || (sent && places == 0) || !flying.insert(delivery.id) {
                     continue;
                 }
+                places -= usize::from(sent);
             }
             let sender = self.clone();
             attempts.spawn(async move {
@@ -109,10 +126,8 @@ impl Sender {
                 sender.flying().remove(&id);
             });
         }
-        let flying = self.flying().len();
-        if flying > 0 {
-            // Its outcome may make it due again soon, and it hides what is due behind it.
-            return Ok(Some(now.after(Duration::from_millis(200))));
+        if !self.flying().is_empty() {
+            return Ok(Some(soon));
         }
         self.sessions.store.next_push().await
     }
@@ -157,17 +172,14 @@ impl Sender {
             return again(self.fault_pause, "the push service is not configured");
         };
         let allowed = {
-            let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut breaker = self.breaker();
             if breaker.allows(now) { None } else { Some(breaker.probe_at().unwrap_or(now)) }
         };
         if let Some(probe_at) = allowed {
             return again(probe_at.since(now).max(RETRY_MIN), "waiting until our own fault is mended");
         }
         let outcome = channel.send(delivery, now).await;
-        let changed = {
-            let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
-            breaker.record(now, &delivery.target, &outcome)
-        };
+        let changed = self.breaker().record(now, &delivery.target, &outcome);
         match changed {
             Some(Change::Opened(cause)) => {
                 tracing::error!(%cause, "nothing is pushed until this is mended; one push at a time tries it");

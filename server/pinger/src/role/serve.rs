@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::{RoleError, block_on, keys};
+use super::{RoleError, block_on};
 use crate::child::{self, Handover, Running};
 use crate::cli::ServeOptions;
 use crate::config::ConfigFile;
@@ -45,10 +45,9 @@ pub(crate) fn run(file: &ConfigFile, environment: &Environment, options: ServeOp
 async fn serve(config: ::backend::Config, handover: Handover, options: ServeOptions) -> Result<(), RoleError> {
     let stop = Stop::default();
     let signals = Signals::new().map_err(|source| RoleError::Prepare { what: "signals can't be received", source })?;
-    let data = config.data.clone();
     let scheme = if handover.gateway.tls.is_some() { "https" } else { "http" };
     let backend = Backend::bind(config).await.map_err(RoleError::BackendStart)?;
-    let identity_key = keys::ring(&data)?.identity_key();
+    let identity_key = backend.identity_key();
 
     let (first, ready) = oneshot::channel();
     let stop_backend = CancellationToken::new();

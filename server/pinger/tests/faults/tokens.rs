@@ -103,6 +103,9 @@ async fn a_token_is_good_for_its_session_alone() {
     scene.ends_well(&secrets).await;
 }
 
+/// What is changed in a request after its credential was sealed.
+type Change<'a> = Box<dyn Fn(&mut v1::RegisterRequest) + 'a>;
+
 fn parts(token: &str) -> [&str; 3] {
     token.split('.').collect::<Vec<_>>().try_into().unwrap()
 }
@@ -122,7 +125,7 @@ async fn a_box_opens_for_what_it_was_sealed_for() {
         let v1::mail_target::Server::Imap(imap) = request.mail_target.as_mut().unwrap().server.as_mut().unwrap();
         change(imap);
     };
-    let cases: Vec<(&str, Box<dyn Fn(&mut v1::RegisterRequest)>)> = vec![
+    let cases: Vec<(&str, Change<'_>)> = vec![
         ("user", Box::new(|request| request.user_id = "somebody-else".to_owned())),
         ("device", Box::new(|request| request.device.as_mut().unwrap().device_id = "another".to_owned())),
         ("context", Box::new(|request| request.context = "another-account".to_owned())),

@@ -76,11 +76,8 @@ async fn each_way_to_connect_and_to_log_in() {
     let server = world.serve().await;
     let plain = alice(&dovecot);
     let starttls = Account { port: dovecot.imap_address().port(), security: ImapSecurity::Starttls, ..plain.clone() };
-    let oauth = Account {
-        mechanism: ImapMechanism::Xoauth2,
-        secret: "alice's access token".to_owned(),
-        ..plain.clone()
-    };
+    let oauth =
+        Account { mechanism: ImapMechanism::Xoauth2, secret: "alice's access token".to_owned(), ..plain.clone() };
     let login = |account: &Account| Account { mechanism: ImapMechanism::Login, ..account.clone() };
     let mut phones = Vec::new();
     for account in [plain.clone(), login(&plain), oauth, starttls.clone(), login(&starttls)] {
@@ -183,7 +180,8 @@ async fn a_stop_closes_a_connection_in_the_making() {
     let server = world.serve().await;
     let mut phone = Phone::new(&server, &Account::imaps(hostile.address(), "alice", "secret")).await;
     phone.register().await.unwrap();
-    let login = hostile.wait_for(PATIENCE, |event| matches!(event, Event::Command { line, .. } if line.contains("AUTH")));
+    let login =
+        hostile.wait_for(PATIENCE, |event| matches!(event, Event::Command { line, .. } if line.contains("AUTH")));
     assert!(login.await.is_some());
     phone.stop().await.unwrap();
     // The deadline for the login is 30 seconds.

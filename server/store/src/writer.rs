@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use domain::{NodeId, PushId, SessionId, Timestamp};
 use sea_orm::{
-    ConnectionTrait as _, DatabaseConnection, DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
+    ConnectionTrait as _, DatabaseConnection, DbBackend, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait as _,
 };
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -206,9 +207,9 @@ async fn work(db: DatabaseConnection, node: NodeId, mut queue: mpsc::Receiver<Jo
                 tracing::warn!(%error, writes = jobs.len(), "a group commit failed; each write is done by itself");
                 for job in jobs.drain(..) {
                     let alone = std::slice::from_ref(&job);
-                    let written = Box::pin(commit(&db, node, alone)).await.and_then(|mut written| {
-                        written.pop().unwrap_or(Err(StoreError::Closed))
-                    });
+                    let written = Box::pin(commit(&db, node, alone))
+                        .await
+                        .and_then(|mut written| written.pop().unwrap_or(Err(StoreError::Closed)));
                     let _ = job.reply.send(written);
                 }
             }
@@ -240,9 +241,7 @@ async fn commit(
             Write::Change(change) => session::change(&txn, node, change).await.map(Written::Applied),
             Write::Claim { limit } => session::claim(&txn, node, *limit).await.map(Written::Claimed),
             Write::Release => session::release(&txn, node).await.map(Written::Count),
-            Write::Finish { id, now, finish } => {
-                outbox::finish(&txn, *id, *now, finish).await.map(|()| Written::Done)
-            }
+            Write::Finish { id, now, finish } => outbox::finish(&txn, *id, *now, finish).await.map(|()| Written::Done),
             Write::Purge { before } => match session::purge(&txn, *before).await {
                 Ok(sessions) => outbox::purge(&txn, *before).await.map(|pushes| Written::Count(sessions + pushes)),
                 Err(error) => Err(error),

@@ -72,11 +72,7 @@ fn session(number: u128, context: &str, hash: &str) -> NewSession {
                 encapsulated_key: [3; 32],
                 ciphertext: b"SEALED-BOX-".repeat(30),
             },
-            timings: Timings {
-                wait_before_use: Duration::ZERO,
-                response_timeout: Duration::from_secs(1680),
-                lifetime,
-            },
+            timings: Timings { wait_before_use: Duration::ZERO, response_timeout: Duration::from_secs(1680), lifetime },
             baseline: Some(mailbox),
         },
         life: Life::begin(NOW, Duration::ZERO, lifetime, Some(mailbox)),
@@ -173,15 +169,8 @@ async fn a_late_change_loses_and_an_end_destroys_the_box() {
     assert_eq!(applied.revision, late.revision + 1);
     let mut life = late.life.clone();
     life.apply(&Rules::default(), NOW, Dice(0), Event::Deferred { wait: Duration::from_secs(5), baseline: None });
-    let change = Change {
-        id,
-        revision: late.revision,
-        now: NOW,
-        life,
-        token_dies: false,
-        push_target: None,
-        push: None,
-    };
+    let change =
+        Change { id, revision: late.revision, now: NOW, life, token_dies: false, push_target: None, push: None };
     assert!(matches!(store.change(change).await, Err(StoreError::Conflict(conflict)) if conflict == id));
     let ended = store.session(id).await.unwrap().unwrap();
     assert_eq!((ended.life.is_live(), ended.credential), (false, None));
@@ -245,9 +234,10 @@ async fn a_push_is_queued_with_the_baseline_and_survives_until_it_is_done() {
     let done = Finish::Done { status: PushStatus::Accepted, provider_id: Some("x".to_owned()), reason: None };
     store.finish_push(due[0].id, later, done).await.unwrap();
     assert_eq!(store.next_push().await.unwrap(), None);
-    assert_eq!(store.pushes_of(id).await.unwrap(), [("accepted".to_owned(), Some("TooManyRequests".to_owned()))].map(
-        |(status, _)| (status, None)
-    ));
+    assert_eq!(
+        store.pushes_of(id).await.unwrap(),
+        [("accepted".to_owned(), Some("TooManyRequests".to_owned()))].map(|(status, _)| (status, None))
+    );
 
     assert_eq!(store.purge(later).await.unwrap(), 0);
     step(&store, id, later, Event::Stopped).await.unwrap();

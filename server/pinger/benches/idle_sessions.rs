@@ -6,7 +6,7 @@
 //! read, and each stream is owned by a task that waits for the next byte. Both use the same allocator and runtime, and are
 //! left alone for some seconds before they are looked at. The mail server is a third process.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::expect_used, reason = "a bench prints, and fails loudly")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a bench prints, and fails loudly")]
 
 #[path = "../tests/harness/mod.rs"]
 mod harness;

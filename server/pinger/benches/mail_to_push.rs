@@ -5,7 +5,7 @@
 //! asks which UIDs are new, moves the baseline and writes the push in one synced commit, and sends it. Mail comes at an
 //! even pace, to each session in turn. Mail server, Pinger and receiver are three processes.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::expect_used, reason = "a bench prints, and fails loudly")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a bench prints, and fails loudly")]
 
 #[path = "../tests/harness/mod.rs"]
 mod harness;

@@ -5,7 +5,7 @@
 //! as soon as it was answered. Each call is another device with another account, sealed beforehand; it waits for ten
 //! minutes before its session is used, and brings its baseline, so that no mail server is asked.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints, and fails loudly")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a bench prints, and fails loudly")]
 
 #[path = "../tests/harness/mod.rs"]
 mod harness;

@@ -204,7 +204,7 @@ async fn a_claim_says_until_when_there_is_nothing_to_do() {
     let due = store.register(session(2, "account-2", "h2")).await.unwrap().id;
     assert_eq!(
         store.claim(10).await.unwrap(),
-        [(waiting.id, Some(NOW.after(wait))), (due, None)].map(|(id, wait_until)| Claimed { id, wait_until })
+        [(waiting.id, Some(NOW.after(wait))), (due, Some(NOW))].map(|(id, wait_until)| Claimed { id, wait_until })
     );
 }
 

@@ -126,8 +126,8 @@ async fn each_fault_has_its_code_and_harms_nobody_else() {
     println!("the backend grew from {before} to {after} bytes");
     assert!(pushes >= 3, "{pushes}");
     assert!(flooded > 8 << 20, "the floods were none: {flooded}");
-    // Some thirty sessions with their TLS, and what the allocator keeps; none of the floods.
-    assert!(after < before + (32 << 20), "from {before} to {after}");
+    // Some thirty sessions with their TLS, and what the allocator keeps (2 MB were seen); none of the floods.
+    assert!(after < before + (8 << 20), "from {before} to {after}");
 
     for (server, script, ..) in &servers {
         for event in server.events() {

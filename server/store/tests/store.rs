@@ -199,12 +199,14 @@ async fn a_claim_says_until_when_there_is_nothing_to_do() {
     let database = Database::new();
     let store = database.open().await;
     let (wait, lifetime) = (Duration::from_secs(600), Duration::from_secs(3600));
-    let waiting = NewSession { life: Life::begin(NOW, wait, lifetime, None), ..session(1, "account-1", "h1") };
+    let session_1 = session(1, "account-1", "h1");
+    let life = Life::begin(NOW, wait, lifetime, session_1.registration.baseline);
+    let waiting = NewSession { life, ..session_1 };
     store.register(waiting.clone()).await.unwrap();
     let due = store.register(session(2, "account-2", "h2")).await.unwrap().id;
     assert_eq!(
         store.claim(10).await.unwrap(),
-        [(waiting.id, Some(NOW.after(wait))), (due, Some(NOW))].map(|(id, wait_until)| Claimed { id, wait_until })
+        [(waiting.id, Some(NOW.after(wait))), (due, None)].map(|(id, wait_until)| Claimed { id, wait_until })
     );
 }
 

@@ -73,12 +73,7 @@ pub struct Argon2Config {
 
 impl Default for Argon2Config {
     fn default() -> Self {
-        Self {
-            memory_kib: 19_456,
-            iterations: 2,
-            parallelism: 1,
-            concurrent: const { NonZeroU32::new(2).unwrap() },
-        }
+        Self { memory_kib: 19_456, iterations: 2, parallelism: 1, concurrent: const { NonZeroU32::new(2).unwrap() } }
     }
 }
 

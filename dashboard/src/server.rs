@@ -200,9 +200,8 @@ fn is_loopback(address: IpAddr) -> bool {
 }
 
 fn tls_config(tls: &Tls) -> Result<RustlsConfig, DashboardError> {
-    let read = |path: &Path| {
-        std::fs::read(path).map_err(|source| DashboardError::File { path: path.to_owned(), source })
-    };
+    let read =
+        |path: &Path| std::fs::read(path).map_err(|source| DashboardError::File { path: path.to_owned(), source });
     let bad = |path: &Path, problem: &dyn std::fmt::Display| DashboardError::Certificate {
         path: path.to_owned(),
         problem: problem.to_string(),

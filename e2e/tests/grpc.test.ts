@@ -134,8 +134,9 @@ suite("a refusal over gRPC", { timeout: 30_000 }, () => {
 
   test("tells a missing app key from a wrong one", async () => {
     const request = await registration(client, appKey, identityKey, newAccount());
-    for (const call of [client.getSealingKeys({}), client.register(request)]) {
-      const { status, reason, domain } = await refused(call);
+    // Functions, so that no promise is rejected before somebody waits for it.
+    for (const call of [() => client.getSealingKeys({}), () => client.register(request)]) {
+      const { status, reason, domain } = await refused(call());
       assert.deepEqual([status, reason, domain], ["Unauthenticated", "APP_KEY_MISSING", "pinger.v1"]);
     }
     const { status, reason } = await refused(client.getSealingKeys({}, withAppKey("wrong")));
@@ -147,12 +148,12 @@ suite("a refusal over gRPC", { timeout: 30_000 }, () => {
     const other = await register();
     const { sessionId } = other;
     for (const call of [
-      client.getSession({ sessionId }, mine.call),
-      client.defer({ sessionId }, mine.call),
-      client.stop({ sessionId }, mine.call),
-      client.watchSession({ sessionId }, mine.call)[Symbol.asyncIterator]().next(),
+      () => client.getSession({ sessionId }, mine.call),
+      () => client.defer({ sessionId }, mine.call),
+      () => client.stop({ sessionId }, mine.call),
+      () => client.watchSession({ sessionId }, mine.call)[Symbol.asyncIterator]().next(),
     ]) {
-      const { status, reason, domain } = await refused(call);
+      const { status, reason, domain } = await refused(call());
       assert.deepEqual([status, reason, domain], ["PermissionDenied", "TOKEN_FOREIGN", "pinger.v1"]);
     }
     assert.notEqual((await other.state()).state, SessionState.ENDED);

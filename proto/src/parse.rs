@@ -4,9 +4,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use domain::{
-    ApnsEnvironment, ApnsPushType, ApnsTarget, Baseline, Context, Device, DeviceId, HostName, ImapTarget, KeyId, Limits,
-    MailTarget, Mailbox, Mechanism, Platform, PushTarget, Registration, SealedBox, Security, SessionId, Timings, UserId,
-    VersionText,
+    ApnsEnvironment, ApnsPushType, ApnsTarget, Baseline, Context, Device, DeviceId, HostName, ImapTarget, KeyId,
+    Limits, MailTarget, Mailbox, Mechanism, Platform, PushTarget, Registration, SealedBox, Security, SessionId,
+    Timings, UserId, VersionText,
 };
 
 use crate::{Violation, v1};
@@ -94,8 +94,7 @@ impl Reader {
     }
 
     fn push_target(&mut self, target: &v1::PushTarget) -> Option<PushTarget> {
-        let v1::push_target::Service::Apns(apns) =
-            self.required("push_target", target.service.as_ref())?;
+        let v1::push_target::Service::Apns(apns) = self.required("push_target", target.service.as_ref())?;
         let token = self.take("push_target.apns.token", ApnsTarget::parse_token(&apns.token));
         let topic = self.take("push_target.apns.topic", ApnsTarget::parse_topic(&apns.topic));
         let environment = match apns.environment() {
@@ -131,9 +130,7 @@ impl Reader {
             v1::ImapMechanism::Plain => Some(Mechanism::Plain),
             v1::ImapMechanism::Login => Some(Mechanism::Login),
             v1::ImapMechanism::Xoauth2 => Some(Mechanism::XOAuth2),
-            v1::ImapMechanism::Unspecified => {
-                self.blame("mail_target.imap.mechanism", "must be one of the mechanisms")
-            }
+            v1::ImapMechanism::Unspecified => self.blame("mail_target.imap.mechanism", "must be one of the mechanisms"),
         };
         Some(MailTarget::Imap(ImapTarget {
             host: host?,
@@ -180,13 +177,8 @@ impl Reader {
             MIN_TIME,
             limits.response_timeout,
         );
-        let lifetime = self.duration(
-            "timings.lifetime",
-            timings.lifetime.as_ref(),
-            limits.lifetime,
-            MIN_TIME,
-            limits.lifetime,
-        );
+        let lifetime =
+            self.duration("timings.lifetime", timings.lifetime.as_ref(), limits.lifetime, MIN_TIME, limits.lifetime);
         Some(Timings { wait_before_use: wait?, response_timeout: response_timeout?, lifetime: lifetime? })
     }
 

@@ -95,18 +95,16 @@ fn each_wrong_field_is_named() {
     check(|r| r.credential.as_mut().unwrap().encapsulated_key = vec![0; 31].into(), &["credential.encapsulated_key"]);
     check(|r| r.credential.as_mut().unwrap().ciphertext = vec![0; 271].into(), &["credential.ciphertext"]);
     check(|r| r.credential.as_mut().unwrap().ciphertext = vec![0; 16_656].into(), &["credential.ciphertext"]);
-    let timings = |wait, response, lifetime| {
-        Some(v1::Timings { wait_before_use: wait, response_timeout: response, lifetime })
-    };
+    let timings =
+        |wait, response, lifetime| Some(v1::Timings { wait_before_use: wait, response_timeout: response, lifetime });
     check(|r| r.timings = timings(seconds(601), None, None), &["timings.wait_before_use"]);
     check(|r| r.timings = timings(seconds(-1), None, None), &["timings.wait_before_use"]);
     check(|r| r.timings = timings(None, seconds(3601), None), &["timings.response_timeout"]);
     check(|r| r.timings = timings(None, None, seconds(172_801)), &["timings.lifetime"]);
     check(|r| r.timings = timings(None, None, seconds(1)), &["timings.lifetime"]);
     check(|r| r.timings = timings(seconds(600), seconds(3600), seconds(172_800)), &[]);
-    let baseline = |uid_validity, uid_next, highest_modseq| {
-        Some(v1::Baseline { uid_validity, uid_next, highest_modseq })
-    };
+    let baseline =
+        |uid_validity, uid_next, highest_modseq| Some(v1::Baseline { uid_validity, uid_next, highest_modseq });
     check(|r| r.baseline = baseline(0, 1, 0), &["baseline.uid_validity"]);
     check(|r| r.baseline = baseline(1, 0, 0), &["baseline.uid_next"]);
     check(|r| r.baseline = baseline(1, 1, u64::MAX), &["baseline.highest_modseq"]);

@@ -95,11 +95,7 @@ fn wrong() -> Option<Toast> {
     toast(Mark::Fault, "Nothing was changed: your present password is not right, or was tried too often.")
 }
 
-pub(super) async fn page(
-    State(auth): State<Auth>,
-    staff: Staff,
-    headers: HeaderMap,
-) -> Result<Response, Failure> {
+pub(super) async fn page(State(auth): State<Auth>, staff: Staff, headers: HeaderMap) -> Result<Response, Failure> {
     show(&auth, &staff, &headers, None).await
 }
 
@@ -173,10 +169,12 @@ pub(super) async fn set_authenticator(
         return offer(&auth, &staff, &headers, totp, wrong()).await;
     }
     let Some(step) = totp.step_of(form.code.expose_secret(), auth.now(), None) else {
-        let toast = toast(Mark::Fault, "This code is not right. Check the clock of your phone, and take the next code.");
+        let toast =
+            toast(Mark::Fault, "This code is not right. Check the clock of your phone, and take the next code.");
         return offer(&auth, &staff, &headers, totp, toast).await;
     };
-    let sealed = totp.seal(secrets, Purpose::Stored(me.id)).map_err(|_| Failure::Ours("a secret could not be sealed"))?;
+    let sealed =
+        totp.seal(secrets, Purpose::Stored(me.id)).map_err(|_| Failure::Ours("a secret could not be sealed"))?;
     let (codes, recovery) = recovery_codes(me.id);
     let entry = auth.entry(&me.name, &client, AuditAction::TotpSet, "");
     let set = StaffAct::SetTotp { id: me.id, secret: sealed, step, recovery };

@@ -39,7 +39,8 @@ pub(super) struct Asked {
 
 impl Asked {
     fn filter(&self) -> AuditFilter {
-        let given = |text: &Option<String>| text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+        let given =
+            |text: &Option<String>| text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
         AuditFilter {
             staff: given(&self.staff),
             action: self.action.as_deref().and_then(AuditAction::parse),

@@ -93,7 +93,9 @@ mod tests {
         let (one, two) = (Token::random().text(), Token::random().text());
         let cookies = Cookies { secure: false };
         assert!(cookies.read(&headers(&[&format!("pinger={one}; pinger={two}")]), Cookie::SignIn).is_none());
-        assert!(cookies.read(&headers(&[&format!("pinger={one}"), &format!("pinger={two}")]), Cookie::SignIn).is_none());
+        assert!(
+            cookies.read(&headers(&[&format!("pinger={one}"), &format!("pinger={two}")]), Cookie::SignIn).is_none()
+        );
         assert!(cookies.read(&headers(&[&format!("pinger={one}")]), Cookie::SignIn).is_some());
         assert!(cookies.read(&headers(&["pinger=; x", "=", ";"]), Cookie::SignIn).is_none());
     }

@@ -34,7 +34,8 @@ use domain::Timestamp;
 use http::HeaderMap;
 use ipnet::IpNet;
 use store::{
-    AuditAction, Factor, Invite, NewAudit, Refusal, Role, SignIn, Spend, StaffAct, StaffId, StaffRecord, Store, StoreError,
+    AuditAction, Factor, Invite, NewAudit, Refusal, Role, SignIn, Spend, StaffAct, StaffId, StaffRecord, Store,
+    StoreError,
 };
 
 pub(crate) use answer::Failure;
@@ -311,8 +312,7 @@ impl Auth {
             let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
             Timestamp::from_millis(now.as_millis().saturating_sub(by))
         };
-        let tidy =
-            StaffAct::Tidy { idle_since: before(self.inner.idle), made_before: before(self.inner.absolute) };
+        let tidy = StaffAct::Tidy { idle_since: before(self.inner.idle), made_before: before(self.inner.absolute) };
         let _ = self.act(tidy, None).await?;
         Ok(())
     }

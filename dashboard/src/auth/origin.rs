@@ -13,10 +13,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// By this one alone: scheme, host and port, as browsers write it (RFC 6454).
-    Fixed {
-        scheme: &'static str,
-        authority: String,
-    },
+    Fixed { scheme: &'static str, authority: String },
     /// With TLS: by each name that the certificate is for, which browsers check.
     AnyHost,
     /// Without TLS: by names of this machine alone, so that a name that was pointed at it from outside leads nowhere.

@@ -82,11 +82,7 @@ impl Passwords {
     }
 
     /// Compares a password with a hash; without one, with a decoy, so that it takes the same work.
-    pub(crate) async fn verify(
-        &self,
-        password: SecretString,
-        hash: Option<String>,
-    ) -> Result<Verdict, PasswordError> {
+    pub(crate) async fn verify(&self, password: SecretString, hash: Option<String>) -> Result<Verdict, PasswordError> {
         self.work(move |inner| inner.verify(password.expose_secret().as_bytes(), hash.as_deref())).await
     }
 

@@ -93,11 +93,8 @@ fn form(status: StatusCode, headers: &HeaderMap, form: view::SignIn) -> Response
 fn slowed(throttled: Throttled, client: &Client, headers: &HeaderMap, next: &Next) -> Response {
     let seconds = throttled.wait.as_secs() + 1;
     let problem = said("Too many tries.", format!("Wait {seconds} seconds, then try again."));
-    let mut response = form(
-        StatusCode::TOO_MANY_REQUESTS,
-        headers,
-        view::SignIn { problem, ..fields(client, next, "") },
-    );
+    let mut response =
+        form(StatusCode::TOO_MANY_REQUESTS, headers, view::SignIn { problem, ..fields(client, next, "") });
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     response
 }
@@ -248,9 +245,7 @@ pub(super) async fn code_submit(
     let step = totp.and_then(|totp| totp.step_of(code, now, person.totp_step));
     let recovery = recovery_hash(id, code).filter(|hash| person.recovery_codes.contains(hash));
     match (step, recovery) {
-        (Some(step), _) => {
-            enter(&auth, &person, &client, &headers, &next, Factor::Totp, Some(Spend::Step(step))).await
-        }
+        (Some(step), _) => enter(&auth, &person, &client, &headers, &next, Factor::Totp, Some(Spend::Step(step))).await,
         (None, Some(hash)) => {
             enter(&auth, &person, &client, &headers, &next, Factor::Recovery, Some(Spend::Recovery(hash))).await
         }
@@ -271,11 +266,7 @@ async fn refuse_code(
     Ok(code_form(StatusCode::UNPROCESSABLE_ENTITY, headers, next, problem))
 }
 
-pub(super) async fn sign_out(
-    State(auth): State<Auth>,
-    staff: Staff,
-    client: Client,
-) -> Result<Response, Failure> {
+pub(super) async fn sign_out(State(auth): State<Auth>, staff: Staff, client: Client) -> Result<Response, Failure> {
     let entry = auth.entry(&staff.name, &client, AuditAction::SignedOut, "");
     // If it was ended meanwhile, it is ended.
     let _ = auth.act(StaffAct::EndSignIn(staff.sign_in), Some(entry)).await?;

@@ -180,7 +180,8 @@ mod tests {
     fn a_network_of_ipv6_is_one_address() {
         let throttle = Throttle::default();
         let host = |number: u128| IpAddr::V6((0x2001_0db8_u128 << 96 | number).into());
-        let taken = (0..1000_u128).filter(|number| throttle.take(&format!("name-{number}"), host(*number), NOW).is_ok());
+        let taken =
+            (0..1000_u128).filter(|number| throttle.take(&format!("name-{number}"), host(*number), NOW).is_ok());
         assert_eq!(taken.count(), 20);
         assert_eq!(network(address("::ffff:192.0.2.1")), address("192.0.2.1"));
     }

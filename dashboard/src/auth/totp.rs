@@ -162,8 +162,11 @@ pub(crate) fn recovery_codes(id: StaffId) -> (Vec<String>, Vec<String>) {
 
 /// What the store has of a recovery code, however it was typed; nothing if it can't be one.
 pub(crate) fn recovery_hash(id: StaffId, code: &str) -> Option<String> {
-    let plain: String =
-        code.chars().filter(|character| *character != '-' && !character.is_whitespace()).collect::<String>().to_ascii_uppercase();
+    let plain: String = code
+        .chars()
+        .filter(|character| *character != '-' && !character.is_whitespace())
+        .collect::<String>()
+        .to_ascii_uppercase();
     let is_code = plain.len() == 16 && plain.bytes().all(|byte| BASE32.contains(&byte));
     is_code.then(|| hex(&Sha256::digest([b"pinger recovery ".as_slice(), id.as_bytes(), plain.as_bytes()].concat())))
 }

@@ -94,6 +94,11 @@ impl Attention {
         let them = counted(sessions, "session");
         let (verb, it) = if sessions == 1 { ("retries", "It is") } else { ("retry", "All are") };
         let text = match code.class() {
+            FailureClass::CredentialRefused if sessions == 1 => {
+                "It is tried once more and then ends, so that the account is not locked. The customer signs in again in the \
+                 app."
+                .to_owned()
+            }
             FailureClass::CredentialRefused => {
                 "Each is tried once more and then ends, so that no account is locked. The customers sign in again in the \
                  app; many at once look like a change at the provider."
@@ -106,7 +111,7 @@ impl Attention {
                 format!("{them} {verb} slowly since {since}. {}", code.remedy())
             }
             FailureClass::Unresolved => {
-                format!("{them} {verb} since {since}, and end after a day. If the name is right, its DNS has a fault.")
+                format!("{them} {verb} since {since}, and after a day that is given up. If the name is right, its DNS has a fault.")
             }
             FailureClass::Transport => format!("{them} {verb} since {since}. {it} back as soon as the server is."),
             FailureClass::CredentialUnusable => format!("{them} since {since}. Their devices were told to register again."),

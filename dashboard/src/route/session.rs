@@ -173,9 +173,9 @@ struct StoredLine {
     /// Milliseconds from the first line.
     #[serde(default)]
     ms: u64,
-    /// `S` for the server, `C` for us.
+    /// `server`, or `client` for us.
     #[serde(default)]
-    from: String,
+    who: String,
     #[serde(default)]
     text: String,
 }
@@ -188,7 +188,7 @@ fn handshake(detail: &SessionDetail) -> Option<Handshake> {
         .lines()
         .filter_map(|line| serde_json::from_str::<StoredLine>(line).ok())
         .map(|line| {
-            let from_server = line.from != "C";
+            let from_server = line.who != "client";
             let words: Vec<&str> = line.text.split(' ').take(2).collect();
             let is_bad = from_server && matches!(words.as_slice(), [_, "NO" | "BAD" | "BYE"]);
             Line { millis: line.ms, from_server, text: line.text, is_bad }

@@ -155,7 +155,9 @@ pub(super) fn device_is(row: &SessionRow) -> String {
         Platform::Web => "Web",
         Platform::Desktop => "Desktop",
     };
-    let system = format!("{platform} {}", row.os_version);
+    // Some devices name the system in its version, too.
+    let named = row.os_version.to_lowercase().starts_with(&platform.to_lowercase());
+    let system = if named { row.os_version.clone() } else { format!("{platform} {}", row.os_version) };
     let app = if row.app_version.is_empty() { String::new() } else { format!(", app {}", row.app_version) };
     format!("{}{app}", system.trim_end())
 }

@@ -88,7 +88,9 @@ async fn roles_hold_for_calls_by_hand() {
         viewer.post(path, &fields).await.is(403, "Your role can’t");
         support.post(path, &fields).await.is(403, "Your role can’t");
     }
-    for path in ["/sessions/1/ping", "/sessions/1/revoke", "/sessions/1/push", "/sessions/1/trace", "/audit/check", "/x"] {
+    for path in
+        ["/sessions/1/ping", "/sessions/1/revoke", "/sessions/1/push", "/sessions/1/trace", "/audit/check", "/x"]
+    {
         viewer.post(path, &[]).await.is(403, "Your role can’t");
     }
     for path in ["/audit", "/audit.csv", "/sessions.csv", "/staff/x"] {
@@ -178,11 +180,15 @@ async fn texts_of_others_are_shown_as_texts() {
     page.is(422, "That is not right.");
     assert!(!page.text.contains("<img"), "{}", page.text);
     let id = world.store.all_staff().await.unwrap()[1].id;
-    kim.post(&format!("/staff/{id}/role"), &[("role", "support"), ("reason", evil)]).await.is(200, "The role is changed");
+    kim.post(&format!("/staff/{id}/role"), &[("role", "support"), ("reason", evil)])
+        .await
+        .is(200, "The role is changed");
     let query = form_urlencoded::Serializer::new(String::new())
         .extend_pairs([("staff", evil), ("subject", evil), ("action", evil)])
         .finish();
-    for path in ["/staff", "/audit", &format!("/audit?{query}"), &format!("/staff/{id}"), &format!("/sign-in?next={query}")] {
+    for path in
+        ["/staff", "/audit", &format!("/audit?{query}"), &format!("/staff/{id}"), &format!("/sign-in?next={query}")]
+    {
         let page = kim.get(path).await;
         assert!(!page.text.contains("<img"), "{path}: {}", page.text);
     }

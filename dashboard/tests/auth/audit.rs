@@ -49,7 +49,9 @@ async fn the_chain_is_whole_however_many_write_at_once() {
 async fn entries_can_not_be_changed_by_mistake() {
     let world = filled(3).await;
     for sql in ["UPDATE audit SET reason = 'x' WHERE seq = 2", "DELETE FROM audit"] {
-        let script = format!("import sqlite3, sys\ntry:\n  sqlite3.connect(sys.argv[1]).execute(\"{sql}\")\nexcept sqlite3.IntegrityError as e:\n  print(e)");
+        let script = format!(
+            "import sqlite3, sys\ntry:\n  sqlite3.connect(sys.argv[1]).execute(\"{sql}\")\nexcept sqlite3.IntegrityError as e:\n  print(e)"
+        );
         let file = world.folder.path().join("pinger.db");
         let output = Command::new("python3").args(["-c", &script]).arg(file).output().unwrap();
         assert!(String::from_utf8_lossy(&output.stdout).contains("append-only"), "{output:?}");
@@ -69,8 +71,16 @@ async fn tampering_is_found_where_it_is() {
         ("DELETE FROM audit WHERE seq = 7", 7, AuditFault::Missing),
         ("DELETE FROM audit WHERE seq < 7", 1, AuditFault::Missing),
         ("DELETE FROM audit WHERE seq = 7; UPDATE audit SET seq = seq - 1 WHERE seq > 7", 7, AuditFault::Unlinked),
-        ("UPDATE audit SET seq = 99 WHERE seq = 7; UPDATE audit SET seq = 7 WHERE seq = 8; UPDATE audit SET seq = 8 WHERE seq = 99", 7, AuditFault::Unlinked),
-        ("INSERT INTO audit SELECT 0, at, staff, action, subject, reason, address, prev_hash, hash FROM audit WHERE seq = 1", 0, AuditFault::Unlinked),
+        (
+            "UPDATE audit SET seq = 99 WHERE seq = 7; UPDATE audit SET seq = 7 WHERE seq = 8; UPDATE audit SET seq = 8 WHERE seq = 99",
+            7,
+            AuditFault::Unlinked,
+        ),
+        (
+            "INSERT INTO audit SELECT 0, at, staff, action, subject, reason, address, prev_hash, hash FROM audit WHERE seq = 1",
+            0,
+            AuditFault::Unlinked,
+        ),
     ] {
         let world = filled(20).await;
         tamper(&world, &format!("{UNLOCK} {sql};"));
@@ -147,7 +157,11 @@ async fn the_file_has_all_of_it_and_no_formula() {
     // With whoever signed up, the risky one, and the export itself.
     assert_eq!(lines.len(), 1 + 1_205 + 1, "{}", lines[1]);
     assert!(lines[1].contains("\"exported\""));
-    assert!(lines[2].contains("\"'+kim\"") && lines[2].contains("\"'=HYPERLINK(\"\"http://evil.example\"\")\""), "{}", lines[2]);
+    assert!(
+        lines[2].contains("\"'+kim\"") && lines[2].contains("\"'=HYPERLINK(\"\"http://evil.example\"\")\""),
+        "{}",
+        lines[2]
+    );
     let filtered = kim.get("/audit.csv?subject=subject-7").await;
     assert_eq!(filtered.text.lines().count(), 2);
 }

@@ -22,10 +22,7 @@ async fn the_first_start_makes_a_link_and_it_works_once() {
     server.browser().get(&path).await.is(404, "This link does not work");
     server.browser().post(&path, &[("name", "eve"), ("password", PASSWORD)]).await.is(404, "This link does not work");
     assert_eq!(world.store.all_staff().await.unwrap().len(), 1);
-    assert_eq!(
-        world.told().await,
-        ["(pinger) invited admin", "kim signed_up admin", "kim signed_in password"]
-    );
+    assert_eq!(world.told().await, ["(pinger) invited admin", "kim signed_up admin", "kim signed_in password"]);
     // From now on there is somebody, and no link is made.
     server.stop().await;
     assert!(world.serve().await.link.is_none());

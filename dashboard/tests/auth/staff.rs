@@ -27,7 +27,11 @@ async fn somebody_who_is_shut_out_is_out_at_once() {
     let entry = audit.iter().find(|entry| entry.action == "staff_disabled").unwrap();
     assert_eq!((entry.staff.as_str(), entry.subject.as_str()), ("kim", "vic"));
     assert_eq!(entry.reason.as_deref(), Some("left the company"));
-    assert_eq!(audit.iter().filter(|entry| entry.action == "staff_disabled").count(), 1, "what was not done is not told");
+    assert_eq!(
+        audit.iter().filter(|entry| entry.action == "staff_disabled").count(),
+        1,
+        "what was not done is not told"
+    );
 }
 
 #[tokio::test]
@@ -74,7 +78,8 @@ async fn sign_ins_are_seen_and_ended() {
 
     // One's own, and nobody else's.
     let of = |id: StaffId| ids.iter().filter(move |sign_in| sign_in.staff == id).map(|sign_in| sign_in.id_hash.clone());
-    let (vics, kims): (Vec<_>, Vec<_>) = (of(id_of(&world, "vic").await).collect(), of(id_of(&world, "kim").await).collect());
+    let (vics, kims): (Vec<_>, Vec<_>) =
+        (of(id_of(&world, "vic").await).collect(), of(id_of(&world, "kim").await).collect());
     vic.post("/account/sign-ins/end", &[("id", &kims[0])]).await.is(404, "");
     vic.post("/account/sign-ins/end", &[("id", "nonsense")]).await.is(404, "");
     let page = vic.get("/account").await;
@@ -108,7 +113,9 @@ async fn a_new_password_ends_other_sign_ins() {
     kim.post("/account/password", &[("current", "wrong"), ("password", new)]).await.is(200, "Nothing was changed");
     kim.post("/account/password", &[("current", PASSWORD), ("password", "short")]).await.is(200, "at least 12");
     assert!(phone.is_in().await);
-    kim.post("/account/password", &[("current", PASSWORD), ("password", new)]).await.is(200, "The password is changed.");
+    kim.post("/account/password", &[("current", PASSWORD), ("password", new)])
+        .await
+        .is(200, "The password is changed.");
     assert!(kim.is_in().await && !phone.is_in().await);
     phone.sign_in("kim", PASSWORD).await.is(422, "");
     phone.sign_in("kim", new).await.leads_to("/");

@@ -34,12 +34,20 @@ pub struct Config {
     /// Connections to mail servers that may be in the making at once.
     #[serde(default = "concurrent_connects")]
     pub concurrent_connects: usize,
+    /// The longest that a mail server may take for anything, in seconds: to take a connection, to shake hands, to greet, to
+    /// answer a command. Most have shorter deadlines of their own.
+    #[serde(default = "mail_deadline_seconds")]
+    pub mail_deadline_seconds: u64,
     /// How often a mailbox is asked for news where the server offers no IDLE, in seconds.
     #[serde(default = "poll_seconds")]
     pub poll_seconds: u64,
     /// How long a push is worth sending, in seconds.
     #[serde(default = "push_lifetime_seconds")]
     pub push_lifetime_seconds: u64,
+    /// How long a push waits where the push service finds fault with our key, topic or request, in seconds. If it goes on,
+    /// one push at a time tries whether that is mended, after pauses that double to ten minutes.
+    #[serde(default = "push_fault_pause_seconds")]
+    pub push_fault_pause_seconds: u64,
     /// How long ended sessions and done pushes are kept, in hours.
     #[serde(default = "retention_hours")]
     pub retention_hours: u64,
@@ -62,12 +70,20 @@ fn concurrent_connects() -> usize {
     64
 }
 
+fn mail_deadline_seconds() -> u64 {
+    30
+}
+
 fn poll_seconds() -> u64 {
     60
 }
 
 fn push_lifetime_seconds() -> u64 {
     6 * 60 * 60
+}
+
+fn push_fault_pause_seconds() -> u64 {
+    60
 }
 
 fn retention_hours() -> u64 {
@@ -106,9 +122,7 @@ impl Config {
 
     /// The database's URL.
     pub fn database_url(&self) -> String {
-        self.database_url
-            .clone()
-            .unwrap_or_else(|| format!("sqlite://{}", self.data.join("pinger.db").display()))
+        self.database_url.clone().unwrap_or_else(|| format!("sqlite://{}", self.data.join("pinger.db").display()))
     }
 }
 

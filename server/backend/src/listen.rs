@@ -46,9 +46,7 @@ impl Listener {
 }
 
 fn server_tls(files: &MutualTls) -> Result<ServerTlsConfig, BackendError> {
-    let read = |path: &Path| {
-        std::fs::read(path).map_err(|source| BackendError::File { path: path.to_owned(), source })
-    };
+    let read = |path: &Path| std::fs::read(path).map_err(|source| BackendError::File { path: path.to_owned(), source });
     let identity = Identity::from_pem(read(&files.certificate)?, read(&files.key)?);
     Ok(ServerTlsConfig::new()
         .identity(identity)

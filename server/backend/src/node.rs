@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use domain::SessionId;
 use futures_util::FutureExt as _;
+use store::Claimed;
+use tokio::sync::broadcast::error::TryRecvError;
+use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,6 +23,10 @@ const CLAIM: u64 = 500;
 /// How often to look for sessions although nothing woke us: heals whatever wake was lost.
 const RECONCILE: Duration = Duration::from_secs(5);
 
+/// How long sessions are gathered for one claim after the first of them told of itself. A claim is a commit, and none of
+/// them is in such a hurry as those who register next.
+const GATHER: Duration = Duration::from_millis(20);
+
 /// The pause before a watch that crashed is started again.
 const CRASH_PAUSE: Duration = Duration::from_secs(10);
 
@@ -29,27 +36,36 @@ pub(crate) async fn run(watcher: Arc<Watcher>, stop: CancellationToken) {
     let store = watcher.store().clone();
     // Whatever this node ran before it was stopped or killed, it no longer does.
     while let Err(error) = store.release().await {
-        tracing::error!(error = &error as &dyn std::error::Error, "can't take back the sessions of the last run; trying again");
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "can't take back the sessions of the last run; trying again"
+        );
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
             () = stop.cancelled() => return,
         }
     }
     while !stop.is_cancelled() {
+        let mut changes = store.changes();
         match store.claim(CLAIM).await {
-            Ok(ids) => {
-                let more = ids.len() as u64 == CLAIM;
-                for id in ids {
-                    watches.spawn(keep_watch(watcher.clone(), id, stop.clone()));
+            Ok(claimed) => {
+                let more = claimed.len() as u64 == CLAIM;
+                for session in &claimed {
+                    if let Some(wake) = watcher.watches().enter(session.id) {
+                        watches.spawn(keep_watch(watcher.clone(), *session, wake, stop.clone()));
+                    }
                 }
+                wake_missed(&watcher, &claimed, &mut changes);
                 if more {
                     continue;
                 }
             }
-            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "can't claim sessions; trying again"),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "can't claim sessions; trying again")
+            }
         }
         tokio::select! {
-            () = store.unclaimed() => {}
+            () = store.unclaimed() => tokio::time::sleep(GATHER).await,
             () = tokio::time::sleep(RECONCILE) => {}
             () = stop.cancelled() => {}
         }
@@ -58,11 +74,22 @@ pub(crate) async fn run(watcher: Arc<Watcher>, stop: CancellationToken) {
     watches.wait().await;
 }
 
-/// One session's watch, for as long as it lives. A crash of one is one's own.
-async fn keep_watch(watcher: Arc<Watcher>, id: SessionId, stop: CancellationToken) {
-    let Some(wake) = watcher.watches().enter(id) else { return };
+/// Wakes the watches of sessions that were changed after they were claimed and before there was a watch to be woken.
+fn wake_missed(watcher: &Watcher, claimed: &[Claimed], changes: &mut broadcast::Receiver<SessionId>) {
     loop {
-        let watch = watcher.watch(id, &wake, &stop);
+        match changes.try_recv() {
+            Ok(id) => watcher.watches().wake(id),
+            Err(TryRecvError::Lagged(_)) => claimed.iter().for_each(|session| watcher.watches().wake(session.id)),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+        }
+    }
+}
+
+/// One session's watch, for as long as it lives. A crash of one is one's own.
+async fn keep_watch(watcher: Arc<Watcher>, session: Claimed, wake: Arc<Notify>, stop: CancellationToken) {
+    let id = session.id;
+    loop {
+        let watch = watcher.watch(session, &wake, &stop);
         if AssertUnwindSafe(watch).catch_unwind().await.is_ok() {
             break;
         }

@@ -32,6 +32,9 @@ use crate::watch::imap::{Deadlines, Dialer, DialerError, DialerSettings};
 /// How often what is old is deleted.
 const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
 
+/// Calls and streams at once on one connection of a gateway. Its own limits are what holds devices back.
+const STREAMS: u32 = 16_384;
+
 /// How long calls may take to end when we are told to stop.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -110,7 +113,7 @@ impl Backend {
         let dialer = Dialer::new(DialerSettings {
             extra_ca: config.mail_ca.clone(),
             guard: guard.clone(),
-            deadlines: Deadlines::default(),
+            deadlines: Deadlines::default().at_most(Duration::from_secs(config.mail_deadline_seconds.max(1))),
             poll_every: Duration::from_secs(config.poll_seconds.max(1)),
         })?;
         let store = Store::open(&config.database_url(), node_id(&config)?).await?;
@@ -122,6 +125,7 @@ impl Backend {
             rules: Arc::new(config.rules()),
             push_lifetime: Duration::from_secs(config.push_lifetime_seconds),
         };
+        let fault_pause = Duration::from_secs(config.push_fault_pause_seconds.max(1));
         let channel = apns.clone().map(|apns| apns as Arc<dyn Channel>);
         let watcher = Watcher {
             sessions: sessions.clone(),
@@ -141,7 +145,7 @@ impl Backend {
                 stop: CancellationToken::new(),
             },
             watcher: Arc::new(watcher),
-            sender: Arc::new(Sender::new(sessions, channel)),
+            sender: Arc::new(Sender::new(sessions, channel, fault_pause)),
             retention: Duration::from_secs(config.retention_hours * 60 * 60),
         })
     }
@@ -156,9 +160,14 @@ impl Backend {
         &self.api.sessions.store
     }
 
-    /// The keys, for whoever shows the identity key.
+    /// The keys.
     pub fn keys(&self) -> &KeyRing {
         &self.api.keys
+    }
+
+    /// The public half of the identity key, which apps pin.
+    pub fn identity_key(&self) -> [u8; 32] {
+        self.api.keys.identity_key()
     }
 
     /// Works until `shutdown`: first no more calls, then no more watches, then what is in flight is written down.
@@ -195,7 +204,7 @@ async fn serve(listener: Listener, api: Api, shutdown: &CancellationToken) -> Re
         // Streams would keep the listener open for ever.
         stop_streams.cancel();
     };
-    let mut server = Server::builder();
+    let mut server = Server::builder().max_concurrent_streams(STREAMS).tcp_nodelay(true);
     let drained = async {
         shutdown.cancelled().await;
         tokio::time::sleep(DRAIN).await;
@@ -211,8 +220,7 @@ async fn serve(listener: Listener, api: Api, shutdown: &CancellationToken) -> Re
         }
         Listener::Tcp { listener, tls } => {
             let incoming = TcpListenerStream::new(listener);
-            let serving =
-                server.tls_config(*tls)?.add_service(service).serve_with_incoming_shutdown(incoming, told);
+            let serving = server.tls_config(*tls)?.add_service(service).serve_with_incoming_shutdown(incoming, told);
             tokio::select! { served = serving => served?, () = drained => {} }
         }
     }

@@ -16,6 +16,7 @@ macro_rules! episode {
             parent: None,
             $name,
             otel.kind = "internal",
+            otel.status_code = tracing::field::Empty,
             pinger.session_id = %$session,
             pinger.state = tracing::field::Empty,
             pinger.failure = tracing::field::Empty,

@@ -1,4 +1,5 @@
 //! Watching the INBOX of a real Dovecot.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod imap_support;
 
@@ -6,7 +7,7 @@ use std::time::Duration;
 
 use backend::watch::imap::Deadlines;
 use domain::{FailureCode, ImapTarget, Mechanism, Security};
-use imap_support::{dialer, next, password, target, token, uid_next};
+use imap_support::{RENEW, dialer, next, next_or_renew, password, target, token, uid_next};
 use peers::dovecot::{Dovecot, DovecotOptions, User};
 
 const POLL: Duration = Duration::from_secs(60);
@@ -73,7 +74,7 @@ async fn mail_between_connects_and_before_the_wait() {
     assert_eq!(uid_next(connection.ping().await.unwrap()), 5);
     // What a ping told is not told again, and expunged mail is no news.
     dovecot.expunge("alice", "INBOX").await.unwrap();
-    assert!(tokio::time::timeout(Duration::from_secs(2), connection.next(imap_support::RENEW)).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_secs(2), next_or_renew(&mut connection, RENEW)).await.is_err());
     assert_eq!(uid_next(connection.ping().await.unwrap()), 5);
     dovecot.deliver("alice", "Into an empty mailbox").await.unwrap();
     assert_eq!(uid_next(next(&mut connection).await.unwrap()), 6);
@@ -97,7 +98,8 @@ async fn renewal_keeps_the_watch() {
     let way = imaps(&dovecot, Mechanism::Plain);
     let dialer = dialer(dovecot.authority(), way.port, Deadlines::default(), POLL);
     let mut connection = dialer.connect(&way, &password("alice", "alice's password")).await.unwrap();
-    let waiting = tokio::time::timeout(Duration::from_secs(2), connection.next(Duration::from_millis(100)));
+    let waiting =
+        tokio::time::timeout(Duration::from_secs(2), next_or_renew(&mut connection, Duration::from_millis(100)));
     assert!(waiting.await.is_err());
     dovecot.deliver("alice", "Hello").await.unwrap();
     assert_eq!(uid_next(next(&mut connection).await.unwrap()), 2);
@@ -146,15 +148,15 @@ async fn mechanisms_that_are_not_offered() {
 #[tokio::test]
 async fn odd_names_and_passwords() {
     let odd = "p\u{e4}ss \\\"w\u{f6}rd\"{3}";
-    let options = DovecotOptions { users: vec![User::new("an na", odd)], ..DovecotOptions::default() };
+    let options = DovecotOptions { users: vec![User::new("anna", odd)], ..DovecotOptions::default() };
     let Some(dovecot) = dovecot(options).await else { return };
     let mailbox = "Entw\u{fc}rfe & \u{65e5}\u{672c}";
-    dovecot.doveadm(&["mailbox", "create", "-u", "an na", mailbox]).await.unwrap();
+    dovecot.doveadm(&["mailbox", "create", "-u", "anna", mailbox]).await.unwrap();
     for mechanism in [Mechanism::Plain, Mechanism::Login] {
         let mut way = imaps(&dovecot, mechanism);
         way.mailbox = mailbox.to_owned();
         let dialer = dialer(dovecot.authority(), way.port, Deadlines::default(), POLL);
-        let mut connection = dialer.connect(&way, &password("an na", odd)).await.unwrap();
+        let mut connection = dialer.connect(&way, &password("anna", odd)).await.unwrap();
         assert_eq!(uid_next(connection.mailbox()), 1);
         assert_eq!(uid_next(connection.ping().await.unwrap()), 1);
     }
@@ -167,7 +169,7 @@ async fn a_server_that_goes_away() {
     let dialer = dialer(dovecot.authority(), way.port, Deadlines::default(), POLL);
     let alice = password("alice", "alice's password");
     let mut connection = dialer.connect(&way, &alice).await.unwrap();
-    assert!(tokio::time::timeout(Duration::from_millis(200), connection.next(imap_support::RENEW)).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_millis(200), next_or_renew(&mut connection, RENEW)).await.is_err());
     dovecot.kick("alice").await.unwrap();
     let failure = next(&mut connection).await.unwrap_err();
     assert!(matches!(failure.code, FailureCode::ServerBye | FailureCode::ConnectionLost), "{failure}");

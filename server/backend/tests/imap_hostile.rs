@@ -1,4 +1,5 @@
 //! Servers that are wrong in one way each: one stable failure for each, soon, and in bounded memory.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that panics has failed")]
 
 mod imap_support;
 
@@ -6,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use backend::watch::imap::{Connection, Dialer};
 use domain::{Failure, FailureCode, HostName, ImapTarget, Mechanism, Security};
-use imap_support::{dialer, next, password, short_deadlines, target, token, uid_next};
+use imap_support::{dialer, next, next_or_renew, password, short_deadlines, target, token, uid_next};
 use peers::hostile::{HostileImap, Moment, Script, Transport, Trick};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
@@ -154,9 +155,9 @@ async fn an_idle_that_hangs_is_found_out_at_its_renewal() {
     let (server, dialer, target) = server(Script::Healthy, Transport::Tls).await;
     let mut connection = connect(&dialer, &target).await.unwrap();
     let renew = Duration::from_millis(500);
-    assert!(tokio::time::timeout(Duration::from_millis(200), connection.next(renew)).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_millis(200), next_or_renew(&mut connection, renew)).await.is_err());
     server.play(Script::At(Moment::Idling, Trick::Hang));
-    let failure = connection.next(renew).await.err();
+    let failure = next_or_renew(&mut connection, renew).await.err();
     let failure = expect(failure, FailureCode::CommandTimeout, &"DONE");
     assert!(failure.evidence.as_str().contains("DONE"), "{failure}");
 }
@@ -166,7 +167,8 @@ async fn an_idle_that_lies_is_found_out_at_its_renewal() {
     let (server, dialer, target) = server(Script::LyingIdle, Transport::Tls).await;
     let mut connection = connect(&dialer, &target).await.unwrap();
     server.deliver();
-    let mailbox = tokio::time::timeout(Duration::from_secs(5), connection.next(Duration::from_millis(300))).await;
+    let mailbox =
+        tokio::time::timeout(Duration::from_secs(5), next_or_renew(&mut connection, Duration::from_millis(300))).await;
     assert_eq!(uid_next(mailbox.unwrap().unwrap()), 2);
     server.deliver();
     assert_eq!(uid_next(connection.ping().await.unwrap()), 3);
@@ -271,11 +273,15 @@ async fn sizes() {
     let connect_size = size_of_val(&connecting);
     let mut connection = connecting.await.unwrap();
     let connection_size = size_of_val(&connection);
-    let next_size = size_of_val(&connection.next(imap_support::RENEW));
+    let changed_size = size_of_val(&connection.changed(imap_support::RENEW));
+    let news_size = size_of_val(&connection.news());
     let ping_size = size_of_val(&connection.ping());
-    println!("connect {connect_size}, connection {connection_size}, next {next_size}, ping {ping_size} bytes");
+    println!(
+        "connect {connect_size}, connection {connection_size}, changed {changed_size}, news {news_size}, ping {ping_size} bytes"
+    );
     assert!(connect_size <= 1024, "{connect_size}");
     assert!(connection_size <= 384, "{connection_size}");
-    assert!(next_size <= 512, "{next_size}");
+    assert!(changed_size <= 512, "{changed_size}");
+    assert!(news_size <= 1024, "{news_size}");
     assert!(ping_size <= 1024, "{ping_size}");
 }

@@ -1,5 +1,7 @@
 //! The vault through its public surface: what opens, what doesn't, and what the key file is like.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
 use std::os::unix::fs::PermissionsExt as _;
 
 use backend::vault::{

@@ -150,7 +150,12 @@ pub struct Life {
 
 impl Life {
     /// A life that begins at `now`.
-    pub fn begin(now: Timestamp, wait: std::time::Duration, lifetime: std::time::Duration, baseline: Option<Baseline>) -> Self {
+    pub fn begin(
+        now: Timestamp,
+        wait: std::time::Duration,
+        lifetime: std::time::Duration,
+        baseline: Option<Baseline>,
+    ) -> Self {
         let phase = if wait.is_zero() { Phase::Active } else { Phase::Waiting { until: now.after(wait) } };
         Self {
             phase,

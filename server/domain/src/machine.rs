@@ -4,9 +4,7 @@
 
 use std::time::Duration;
 
-use crate::{
-    Baseline, EndReason, Failure, FailureClass, Life, Mailbox, News, Phase, PushKind, Timestamp,
-};
+use crate::{Baseline, EndReason, Failure, FailureClass, Life, Mailbox, News, Phase, PushKind, Timestamp};
 
 /// How patient we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,7 +155,8 @@ impl Life {
         self.hold_until = None;
         if let Some(seen) = baseline {
             // The device has seen all that a push was still owed for, unless it looked before that mail came.
-            if self.baseline.is_none_or(|ours| seen.uid_validity != ours.uid_validity || seen.uid_next >= ours.uid_next) {
+            if self.baseline.is_none_or(|ours| seen.uid_validity != ours.uid_validity || seen.uid_next >= ours.uid_next)
+            {
                 self.owed = false;
             }
             self.baseline = Some(seen);

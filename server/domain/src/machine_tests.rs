@@ -65,10 +65,11 @@ fn without_a_baseline_it_is_read_at_once_and_the_wait_goes_on() {
     assert_eq!(story.life.connect(), Connect::ForBaseline);
     let story = story.on(Event::Connected(mailbox(1, 10)), None, State::Waiting);
     assert_eq!(story.life.connect(), Connect::No);
-    story
-        .later(60)
-        .on(Event::Tick, None, State::Watching)
-        .on(Event::Connected(mailbox(1, 12)), Some(PushKind::NewMail), State::Holding);
+    story.later(60).on(Event::Tick, None, State::Watching).on(
+        Event::Connected(mailbox(1, 12)),
+        Some(PushKind::NewMail),
+        State::Holding,
+    );
 }
 
 #[test]
@@ -101,14 +102,16 @@ fn mail_gathered_in_a_hold_outlives_a_defer_that_has_not_seen_it() {
             .on(Event::Connected(mailbox(1, 11)), Some(PushKind::NewMail), State::Holding)
             .on(Event::Checked(mailbox(1, 12)), None, State::Holding)
     };
-    held()
-        .on(Event::Deferred { wait: secs(10), baseline: Some(mailbox(1, 11)) }, None, State::Waiting)
-        .later(10)
-        .on(Event::Tick, Some(PushKind::NewMail), State::Holding);
-    held()
-        .on(Event::Deferred { wait: secs(10), baseline: Some(mailbox(1, 12)) }, None, State::Waiting)
-        .later(10)
-        .on(Event::Tick, None, State::Watching);
+    held().on(Event::Deferred { wait: secs(10), baseline: Some(mailbox(1, 11)) }, None, State::Waiting).later(10).on(
+        Event::Tick,
+        Some(PushKind::NewMail),
+        State::Holding,
+    );
+    held().on(Event::Deferred { wait: secs(10), baseline: Some(mailbox(1, 12)) }, None, State::Waiting).later(10).on(
+        Event::Tick,
+        None,
+        State::Watching,
+    );
 }
 
 #[test]
@@ -125,14 +128,12 @@ fn a_fault_in_a_hold_keeps_the_hold() {
 
 #[test]
 fn renumbered_mailboxes_count_as_new_mail_and_a_wrong_baseline_is_mended() {
-    Story::begin(0, Some(mailbox(1, 10))).on(
-        Event::Connected(mailbox(2, 3)),
+    Story::begin(0, Some(mailbox(1, 10))).on(Event::Connected(mailbox(2, 3)), Some(PushKind::NewMail), State::Holding);
+    Story::begin(0, Some(mailbox(1, 10))).on(Event::Connected(mailbox(1, 5)), None, State::Watching).on(
+        Event::Checked(mailbox(1, 6)),
         Some(PushKind::NewMail),
         State::Holding,
     );
-    Story::begin(0, Some(mailbox(1, 10)))
-        .on(Event::Connected(mailbox(1, 5)), None, State::Watching)
-        .on(Event::Checked(mailbox(1, 6)), Some(PushKind::NewMail), State::Holding);
 }
 
 #[test]
@@ -166,14 +167,20 @@ fn a_host_that_does_not_resolve_for_a_day_ends_it() {
 fn backoff_is_reset_by_survival_and_not_by_the_connect() {
     let mut story = Story::begin(0, Some(mailbox(1, 1)));
     for _ in 0..9 {
-        story = story
-            .on(Event::Connected(mailbox(1, 1)), None, State::Watching)
-            .fails(FailureCode::ConnectionLost, 1, None, State::Retrying);
+        story = story.on(Event::Connected(mailbox(1, 1)), None, State::Watching).fails(
+            FailureCode::ConnectionLost,
+            1,
+            None,
+            State::Retrying,
+        );
     }
     assert!(story.life.retry_at.unwrap().since(story.now) > secs(200));
-    let story = story
-        .on(Event::Connected(mailbox(1, 1)), None, State::Watching)
-        .fails(FailureCode::ConnectionLost, 60, None, State::Retrying);
+    let story = story.on(Event::Connected(mailbox(1, 1)), None, State::Watching).fails(
+        FailureCode::ConnectionLost,
+        60,
+        None,
+        State::Retrying,
+    );
     assert!(story.life.retry_at.unwrap().since(story.now) < secs(3));
 }
 

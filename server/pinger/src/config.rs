@@ -140,7 +140,9 @@ impl ConfigFile {
 
     /// `[gateway]`, for a gateway whose backend is `backend`, on this machine, at `socket`.
     pub(crate) fn gateway_of(&self, backend: &backend::Config, socket: &Path) -> Result<gateway::Config, ConfigError> {
-        for (key, name) in [("backend", "[gateway] backend"), ("max_lifetime_seconds", "[gateway] max_lifetime_seconds")] {
+        for (key, name) in
+            [("backend", "[gateway] backend"), ("max_lifetime_seconds", "[gateway] max_lifetime_seconds")]
+        {
             if self.key_is_set("gateway", key) {
                 return Err(ConfigError::SetByServe { path: self.path.clone(), key: name });
             }

@@ -86,3 +86,40 @@ fn the_example_is_right() {
     file.gateway_of(&backend, Path::new("/s")).unwrap();
     file.serve().unwrap();
 }
+
+/// The keys of a section, as the error for a key that is none lists them.
+fn keys(text: &str) -> Vec<String> {
+    let file = read(text).unwrap();
+    let error = match (file.has("gateway"), file.has("backend")) {
+        (true, _) => file.gateway().map(drop),
+        (_, true) => file.backend(&none()).map(drop),
+        _ => file.serve().map(drop),
+    };
+    let error = error.unwrap_err().to_string();
+    let (_, expected) = error.split_once("expected ").unwrap();
+    expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn each_key_is_documented() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    for section in [
+        "[gateway]",
+        "[gateway.backend.tcp]",
+        "[gateway.rates]",
+        "[backend]",
+        "[backend.listen.tcp]",
+        "[backend.apns]",
+        "[serve]",
+    ] {
+        let heading = format!("`{section}`");
+        let mut lines = page.lines().skip_while(|line| !line.trim_start_matches("## ").starts_with(&heading));
+        assert!(lines.next().is_some(), "{section} is not documented");
+        let rows = lines.take_while(|line| !line.starts_with("## ") && !line.starts_with("`["));
+        let documented: Vec<&str> = rows.filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+        let mut keys = keys(&format!("{section}\nno_such_key = 1\n"));
+        keys.retain(|key| !documented.contains(&key.as_str()));
+        assert!(keys.is_empty(), "{section}: {keys:?} are not documented");
+    }
+}

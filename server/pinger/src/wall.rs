@@ -26,9 +26,7 @@ pub(crate) fn gateway(file: &ConfigFile, environment: &Environment) -> Result<()
         });
     }
     match environment.names().find(|name| is_secret(name)) {
-        Some(variable) => {
-            Err(ConfigError::VariableOfAnotherRole { variable: variable.to_owned(), role: "gateway" })
-        }
+        Some(variable) => Err(ConfigError::VariableOfAnotherRole { variable: variable.to_owned(), role: "gateway" }),
         None => Ok(()),
     }
 }

@@ -1,5 +1,7 @@
 //! The commands, from outside: what they print, and what their exit codes mean.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that panics has failed")]
+
 #[path = "harness/mod.rs"]
 mod harness;
 
@@ -68,12 +70,14 @@ fn a_role_that_sees_another_roles_secrets_does_not_start() {
     let alone = format!("{GATEWAY}backend = {{ unix = {{ path = \"s\" }} }}\n");
     check_fails(&both, &["gateway"], &[], 2, "[backend], which `pinger gateway` must not see");
     check_fails(&both, &["backend"], &[], 2, "[gateway], which `pinger backend` must not see");
+    let with_dashboard = format!("{alone}[dashboard]\n");
+    check_fails(&with_dashboard, &["gateway"], &[], 2, "[dashboard], which `pinger gateway` must not see");
     for variable in ["PINGER_DATABASE_URL", "PINGER_SEALING_KEY", "DATABASE_URL"] {
         check_fails(&alone, &["gateway"], &[(variable, "")], 2, variable);
     }
-    // What is left for the one who starts the child by hand.
+    // For whoever starts the child by hand.
     check_fails("", &["gateway", "--stdin-config"], &[("HOME", "/")], 2, "its environment is not empty: it has HOME");
-    check_fails("", &["gateway", "--stdin-config"], &[], 2, "its configuration can't be read");
+    check_fails("", &["gateway", "--stdin-config"], &[], 2, "in a way that only `pinger serve` does right");
 }
 
 #[test]
@@ -82,6 +86,7 @@ fn a_configuration_that_is_right_is_said_to_be() {
         (format!("{GATEWAY}{BACKEND}"), "pinger serve"),
         (format!("{GATEWAY}backend = {{ unix = {{ path = \"s\" }} }}\n"), "pinger gateway"),
         (format!("{BACKEND}listen = {{ unix = \"s\" }}\n"), "pinger backend"),
+        (format!("{GATEWAY}{BACKEND}[dashboard]\n"), "pinger serve"),
     ] {
         let folder = folder(&config);
         let output = pinger(folder.path(), &["config", "check"], &[]);

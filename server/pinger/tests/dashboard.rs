@@ -24,7 +24,11 @@ fn json(output: &Output) -> serde_json::Value {
 fn configure(world: &World, dashboard: &str) -> std::path::PathBuf {
     let path = world.configure(&[993], "", "");
     let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
-    writeln!(file, "\n[dashboard]\nlisten = \"127.0.0.1:0\"\nargon2 = {{ memory_kib = 64, iterations = 1 }}\n{dashboard}").unwrap();
+    writeln!(
+        file,
+        "\n[dashboard]\nlisten = \"127.0.0.1:0\"\nargon2 = {{ memory_kib = 64, iterations = 1 }}\n{dashboard}"
+    )
+    .unwrap();
     path
 }
 

@@ -1,5 +1,7 @@
 //! The main job, from outside: a phone registers, mail arrives at a real Dovecot, the phone is pushed.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 #[path = "harness/mod.rs"]
 mod harness;
 
@@ -7,6 +9,7 @@ use std::time::Duration;
 
 use harness::{Account, PATIENCE, Phone, World, reason};
 use peers::dovecot::{Dovecot, DovecotOptions};
+use peers::hostile::{Event, HostileImap, Moment, Script, Transport, Trick};
 use proto::v1::{EndReason, ImapMechanism, ImapSecurity, SessionState};
 
 async fn dovecot(world: &World, idle: bool) -> Dovecot {
@@ -73,11 +76,8 @@ async fn each_way_to_connect_and_to_log_in() {
     let server = world.serve().await;
     let plain = alice(&dovecot);
     let starttls = Account { port: dovecot.imap_address().port(), security: ImapSecurity::Starttls, ..plain.clone() };
-    let oauth = Account {
-        mechanism: ImapMechanism::Xoauth2,
-        secret: "alice's access token".to_owned(),
-        ..plain.clone()
-    };
+    let oauth =
+        Account { mechanism: ImapMechanism::Xoauth2, secret: "alice's access token".to_owned(), ..plain.clone() };
     let login = |account: &Account| Account { mechanism: ImapMechanism::Login, ..account.clone() };
     let mut phones = Vec::new();
     for account in [plain.clone(), login(&plain), oauth, starttls.clone(), login(&starttls)] {
@@ -169,4 +169,22 @@ async fn a_refused_password_ends_it_after_two_logins_and_says_register() {
     let push = world.apns.wait_for(PATIENCE, |push| push.accepted()).await.unwrap();
     assert_eq!(push.payload["pinger"]["event"], "register");
     assert_eq!(dovecot.refused_logins("alice"), 2);
+}
+
+#[tokio::test]
+async fn a_stop_closes_a_connection_in_the_making() {
+    let world = World::new().await;
+    let script = Script::At(Moment::Login, Trick::Hang);
+    let hostile = HostileImap::start_with(script, Transport::Tls, Some(world.authority.clone())).await.unwrap();
+    world.configure(&[hostile.address().port()], "", "");
+    let server = world.serve().await;
+    let mut phone = Phone::new(&server, &Account::imaps(hostile.address(), "alice", "secret")).await;
+    phone.register().await.unwrap();
+    let login =
+        hostile.wait_for(PATIENCE, |event| matches!(event, Event::Command { line, .. } if line.contains("AUTH")));
+    assert!(login.await.is_some());
+    phone.stop().await.unwrap();
+    // The deadline for the login is 30 seconds.
+    let closed = hostile.wait_for(Duration::from_secs(5), |event| matches!(event, Event::Closed { .. }));
+    assert!(closed.await.is_some(), "{:?}", hostile.events());
 }

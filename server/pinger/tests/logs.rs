@@ -1,5 +1,7 @@
 //! Logs and traces of the real processes: what they carry, and what they cost when they are off.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that panics has failed")]
+
 #[path = "harness/mod.rs"]
 mod harness;
 

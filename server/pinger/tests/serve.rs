@@ -1,5 +1,7 @@
 //! `pinger serve`: two processes that live and die as they should, and a gateway that was given nothing.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that panics has failed")]
+
 #[path = "harness/mod.rs"]
 mod harness;
 
@@ -165,4 +167,64 @@ async fn a_folder_has_one_server() {
     assert!(String::from_utf8_lossy(&second.stderr).contains("another `pinger serve` is running on the folder"));
     assert!(lives(server.gateway_pid));
     server.terminate().await;
+}
+
+/// A process that is killed when the test is over.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_roles_run_alone_over_mutual_tls() {
+    let world = world().await;
+    let folder = world.folder.path();
+    world.authority.issue(&["backend.internal"]).unwrap().write(folder, "backend").unwrap();
+    world.authority.issue_client("gateway.internal").unwrap().write(folder, "gateway").unwrap();
+    let stranger = peers::certificate::Authority::new().unwrap();
+    stranger.issue_client("gateway.internal").unwrap().write(folder, "stranger").unwrap();
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (internal, strange) = (free(), free());
+    let tls = |name| format!("tls = {{ ca = \"ca.pem\", certificate = \"{name}.pem\", key = \"{name}.key\" }}");
+    let backend =
+        format!("[backend]\ndata = \"data\"\n[backend.listen.tcp]\naddress = \"{internal}\"\n{}\n", tls("backend"));
+    let gateway = |listen: &str, name: &'static str| {
+        format!(
+            "[gateway]\nlisten = \"{listen}\"\n[[gateway.app_keys]]\nid = \"a\"\nsha256 = \"{}\"\n\
+             [gateway.backend.tcp]\naddress = \"{internal}\"\nserver_name = \"backend.internal\"\n{}\n",
+            "0".repeat(64),
+            tls(name)
+        )
+    };
+    let listen = format!("127.0.0.1:{}", world.device_port);
+    fs::write(folder.join("backend.toml"), backend).unwrap();
+    fs::write(folder.join("gateway.toml"), gateway(&listen, "gateway")).unwrap();
+    fs::write(folder.join("stranger.toml"), gateway(&strange.to_string(), "stranger")).unwrap();
+    let run = |role: &str, config: &str| {
+        let log = fs::File::create(folder.join(format!("{config}.log"))).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pinger"));
+        let command = command.arg("--config").arg(folder.join(format!("{config}.toml"))).arg(role).stderr(log);
+        Killed(command.env_clear().env("PINGER_LOG_FORMAT", "json").spawn().unwrap())
+    };
+    let log = |name: &str| fs::read_to_string(folder.join(format!("{name}.log"))).unwrap();
+
+    let mut gateway = run("gateway", "gateway");
+    eventually("the gateway", || log("gateway").contains("gateway ready")).await;
+    let mut backend = run("backend", "backend");
+    eventually("the backend at the gateway", || log("gateway").contains("the backend is there")).await;
+    let _stranger = run("gateway", "stranger");
+    eventually("the stranger at its wits' end", || log("stranger").contains("does not tell its public keys")).await;
+
+    for process in [&mut gateway, &mut backend] {
+        signal("TERM", process.0.id());
+    }
+    for mut process in [gateway, backend] {
+        let status = tokio::task::spawn_blocking(move || process.0.wait().unwrap()).await.unwrap();
+        assert!(status.success(), "{}{}", log("gateway"), log("backend"));
+    }
+    assert!(!log("stranger").contains("the backend is there"), "{}", log("stranger"));
 }

@@ -30,7 +30,7 @@ pub use outbox::{Finish, NewPush, PushStatus};
 pub use overview::{FailureGroup, HostHealth, Latency, Overview, PushMinute, StateCounts};
 pub use record::{NewSession, SessionRecord};
 pub use search::{Count, Cursor, Page, Paged, SessionFilter, SessionPage, Start, StateReason};
-pub use session::{Applied, Change, Registered};
+pub use session::{Applied, Change, Claimed, Registered};
 pub use staff::{Factor, Invite, Role, SignIn, StaffId, StaffName, StaffRecord};
 pub use staff_act::{Refusal, Spend, StaffAct};
 pub use timeline::{Connection, Note, TimelineCursor, TimelineEntry, TimelineKind, TimelinePage};

@@ -240,9 +240,7 @@ impl session::Model {
     pub(crate) fn life(&self) -> Result<Life, StoreError> {
         let at = |millis: Option<i64>| millis.map(Timestamp::from_millis);
         let phase = match (&self.end_reason, self.wait_until) {
-            (Some(reason), _) => {
-                Phase::Ended(EndReason::parse(reason).ok_or_else(|| self.corrupt("end_reason"))?)
-            }
+            (Some(reason), _) => Phase::Ended(EndReason::parse(reason).ok_or_else(|| self.corrupt("end_reason"))?),
             (None, Some(until)) => Phase::Waiting { until: Timestamp::from_millis(until) },
             (None, None) if self.state == State::Ended.as_str() => return Err(self.corrupt("state")),
             (None, None) => Phase::Active,

@@ -57,6 +57,15 @@ pub struct Applied {
     pub revision: u64,
 }
 
+/// A session that this node runs from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// Which session.
+    pub id: SessionId,
+    /// Nothing is to be done for it before then, unless it is changed. In the past or none: now.
+    pub wait_until: Option<Timestamp>,
+}
+
 /// Stores a session, ends the one that it replaces, or finds that it is already there.
 pub(crate) async fn register(db: &impl ConnectionTrait, new: &NewSession) -> Result<Registered, StoreError> {
     let row = new.clone().into_row();
@@ -193,10 +202,12 @@ pub(crate) async fn trace(db: &impl ConnectionTrait, id: SessionId, until: Times
 }
 
 /// Takes up to `limit` live sessions that no node runs.
-pub(crate) async fn claim(db: &impl ConnectionTrait, node: NodeId, limit: u64) -> Result<Vec<SessionId>, StoreError> {
-    let ids: Vec<sea_orm::prelude::Uuid> = Entity::find()
+pub(crate) async fn claim(db: &impl ConnectionTrait, node: NodeId, limit: u64) -> Result<Vec<Claimed>, StoreError> {
+    let rows: Vec<(sea_orm::prelude::Uuid, Option<i64>, Option<i64>)> = Entity::find()
         .select_only()
         .column(Column::Id)
+        .column(Column::WaitUntil)
+        .column(Column::UidValidity)
         .filter(Column::NodeId.is_null())
         .filter(Column::LiveKey.is_not_null())
         .order_by_asc(Column::LiveKey)
@@ -204,15 +215,20 @@ pub(crate) async fn claim(db: &impl ConnectionTrait, node: NodeId, limit: u64) -
         .into_tuple()
         .all(db)
         .await?;
-    if !ids.is_empty() {
+    if !rows.is_empty() {
         Entity::update_many()
             .col_expr(Column::NodeId, Expr::value(node.as_uuid()))
-            .filter(Column::Id.is_in(ids.iter().copied()))
+            .filter(Column::Id.is_in(rows.iter().map(|(id, ..)| *id)))
             .filter(Column::NodeId.is_null())
             .exec(db)
             .await?;
     }
-    Ok(ids.into_iter().map(SessionId::from_uuid).collect())
+    let claimed = |(id, wait_until, uid_validity): (_, Option<i64>, Option<i64>)| Claimed {
+        id: SessionId::from_uuid(id),
+        // Without a baseline it does not wait: mail that comes in the meantime would be missed.
+        wait_until: uid_validity.and(wait_until).map(Timestamp::from_millis),
+    };
+    Ok(rows.into_iter().map(claimed).collect())
 }
 
 /// Gives back all sessions of a node, as at its start: whatever it ran before, it no longer does.

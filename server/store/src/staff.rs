@@ -312,9 +312,8 @@ impl Store {
 
     /// The links that somebody may still sign up with, the newest first.
     pub async fn open_invites(&self, now: Timestamp) -> Result<Vec<Invite>, StoreError> {
-        let open = Condition::all()
-            .add(invite::Column::UsedAt.is_null())
-            .add(invite::Column::ExpiresAt.gt(now.as_millis()));
+        let open =
+            Condition::all().add(invite::Column::UsedAt.is_null()).add(invite::Column::ExpiresAt.gt(now.as_millis()));
         let query = invite::Entity::find().filter(open).order_by_desc(invite::Column::CreatedAt);
         query.all(self.reader()).await?.into_iter().map(Invite::try_from).collect()
     }

@@ -297,7 +297,8 @@ async fn sign_in(db: &impl ConnectionTrait, new: &SignIn, spend: Option<&Spend>)
             set.exec(db).await?.rows_affected == 1
         }
         Some(Spend::Recovery(hash)) => {
-            let left: Vec<_> = split(person.recovery_codes.as_deref()).into_iter().filter(|code| code != hash).collect();
+            let left: Vec<_> =
+                split(person.recovery_codes.as_deref()).into_iter().filter(|code| code != hash).collect();
             // What was read is compared again: a database with many writers lets others use the code until here.
             let set = staff::Entity::update_many()
                 .col_expr(staff::Column::RecoveryCodes, Expr::value(left.join(" ")))

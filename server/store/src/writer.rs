@@ -14,7 +14,7 @@ use crate::open::Connections;
 use crate::demo::Rows;
 use crate::overview::PushHistory;
 use crate::staff_act::{Acted, Refusal, StaffAct};
-use crate::{Applied, Change, Connection, Finish, NewAudit, NewSession, Note, Registered, StoreError, audit, outbox, session, staff_act, timeline};
+use crate::{Applied, Change, Claimed, Connection, Finish, NewAudit, NewSession, Note, Registered, StoreError, audit, outbox, session, staff_act, timeline};
 
 /// The most writes in one transaction.
 const BATCH: usize = 256;
@@ -42,7 +42,7 @@ enum Write {
 enum Written {
     Registered(Box<Registered>),
     Applied(Applied),
-    Claimed(Vec<SessionId>),
+    Claimed(Vec<Claimed>),
     Count(u64),
     Acted(Acted),
     Done,
@@ -156,9 +156,9 @@ impl Store {
     }
 
     /// Makes up to `limit` live sessions that no node runs this node's own.
-    pub async fn claim(&self, limit: u64) -> Result<Vec<SessionId>, StoreError> {
+    pub async fn claim(&self, limit: u64) -> Result<Vec<Claimed>, StoreError> {
         match self.write(Write::Claim { limit }).await? {
-            Written::Claimed(ids) => Ok(ids),
+            Written::Claimed(claimed) => Ok(claimed),
             _ => Err(StoreError::Closed),
         }
     }
@@ -266,9 +266,9 @@ async fn work(db: DatabaseConnection, node: NodeId, mut queue: mpsc::Receiver<Jo
                 tracing::warn!(%error, writes = jobs.len(), "a group commit failed; each write is done by itself");
                 for job in jobs.drain(..) {
                     let alone = std::slice::from_ref(&job);
-                    let written = Box::pin(commit(&db, node, alone)).await.and_then(|mut written| {
-                        written.pop().unwrap_or(Err(StoreError::Closed))
-                    });
+                    let written = Box::pin(commit(&db, node, alone))
+                        .await
+                        .and_then(|mut written| written.pop().unwrap_or(Err(StoreError::Closed)));
                     let _ = job.reply.send(written);
                 }
             }
@@ -300,9 +300,7 @@ async fn commit(
             Write::Change(change) => session::change(&txn, node, change).await.map(Written::Applied),
             Write::Claim { limit } => session::claim(&txn, node, *limit).await.map(Written::Claimed),
             Write::Release => session::release(&txn, node).await.map(Written::Count),
-            Write::Finish { id, now, finish } => {
-                outbox::finish(&txn, *id, *now, finish).await.map(|()| Written::Done)
-            }
+            Write::Finish { id, now, finish } => outbox::finish(&txn, *id, *now, finish).await.map(|()| Written::Done),
             Write::Purge { before } => match session::purge(&txn, *before).await {
                 Ok(sessions) => outbox::purge(&txn, *before).await.map(|pushes| Written::Count(sessions + pushes)),
                 Err(error) => Err(error),

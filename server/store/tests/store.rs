@@ -10,7 +10,7 @@ use domain::{
     ImapTarget, KeyId, Life, MailTarget, Mailbox, Mechanism, NodeId, Platform, PushId, PushKind, PushTarget,
     Registration, Rules, SealedBox, Security, SessionId, Timestamp, Timings, UserId, VersionText,
 };
-use store::{Change, Finish, NewPush, NewSession, PushStatus, Store, StoreError};
+use store::{Change, Claimed, Finish, NewPush, NewSession, PushStatus, Store, StoreError};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -72,11 +72,7 @@ fn session(number: u128, context: &str, hash: &str) -> NewSession {
                 encapsulated_key: [3; 32],
                 ciphertext: b"SEALED-BOX-".repeat(30),
             },
-            timings: Timings {
-                wait_before_use: Duration::ZERO,
-                response_timeout: Duration::from_secs(1680),
-                lifetime,
-            },
+            timings: Timings { wait_before_use: Duration::ZERO, response_timeout: Duration::from_secs(1680), lifetime },
             baseline: Some(mailbox),
         },
         life: Life::begin(NOW, Duration::ZERO, lifetime, Some(mailbox)),
@@ -207,6 +203,22 @@ async fn nodes_claim_what_nobody_runs() {
 }
 
 #[tokio::test]
+async fn a_claim_says_until_when_there_is_nothing_to_do() {
+    let database = Database::new();
+    let store = database.open().await;
+    let (wait, lifetime) = (Duration::from_secs(600), Duration::from_secs(3600));
+    let session_1 = session(1, "account-1", "h1");
+    let life = Life::begin(NOW, wait, lifetime, session_1.registration.baseline);
+    let waiting = NewSession { life, ..session_1 };
+    store.register(waiting.clone()).await.unwrap();
+    let due = store.register(session(2, "account-2", "h2")).await.unwrap().id;
+    assert_eq!(
+        store.claim(10).await.unwrap(),
+        [(waiting.id, Some(NOW.after(wait))), (due, None)].map(|(id, wait_until)| Claimed { id, wait_until })
+    );
+}
+
+#[tokio::test]
 async fn a_push_is_queued_with_the_baseline_and_survives_until_it_is_done() {
     let database = Database::new();
     let store = database.open().await;
@@ -232,9 +244,10 @@ async fn a_push_is_queued_with_the_baseline_and_survives_until_it_is_done() {
     let done = Finish::Done { status: PushStatus::Accepted, provider_id: Some("x".to_owned()), reason: None };
     store.finish_push(due[0].id, later, done).await.unwrap();
     assert_eq!(store.next_push().await.unwrap(), None);
-    assert_eq!(store.pushes_of(id).await.unwrap(), [("accepted".to_owned(), Some("TooManyRequests".to_owned()))].map(
-        |(status, _)| (status, None)
-    ));
+    assert_eq!(
+        store.pushes_of(id).await.unwrap(),
+        [("accepted".to_owned(), Some("TooManyRequests".to_owned()))].map(|(status, _)| (status, None))
+    );
 
     assert_eq!(store.purge(later).await.unwrap(), 0);
     step(&store, id, later, Event::Stopped).await.unwrap();

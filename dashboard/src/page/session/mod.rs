@@ -245,7 +245,7 @@ fn timeline_card(entries: Vec<Entry>, show: Show, session: &str, older: Option<S
     } else {
         view! { <Timeline entries=entries now=now/> }.into_any()
     };
-    let foot = older.map_or_else(|| soft("That is everything since it was registered"), |href| go("Older", href));
+    let foot = older.map_or_else(|| soft("Nothing older is known"), |href| go("Older", href));
     view! { <Card id="timeline" title="Timeline" remark=choices.unwrap_or_else(|| ().into_any()) foot=foot>{body}</Card> }
         .into_any()
 }

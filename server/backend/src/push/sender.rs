@@ -31,25 +31,21 @@ const RECONCILE: Duration = Duration::from_secs(5);
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(5 * 60);
 
-/// The pause where the fault is our own: somebody has to mend it.
-const OWN_FAULT_PAUSE: Duration = Duration::from_secs(60);
-
 /// Sends what is in the outbox.
 pub(crate) struct Sender {
     sessions: Sessions,
     channel: Option<Arc<dyn Channel>>,
     breaker: Mutex<Breaker>,
     in_flight: Mutex<HashSet<PushId>>,
+    /// The pause where the fault is our own: somebody has to mend it.
+    fault_pause: Duration,
 }
 
 impl Sender {
-    pub(crate) fn new(sessions: Sessions, channel: Option<Arc<dyn Channel>>) -> Self {
-        Self {
-            sessions,
-            channel,
-            breaker: Mutex::new(Breaker::new(BreakerRules::default())),
-            in_flight: Mutex::default(),
-        }
+    pub(crate) fn new(sessions: Sessions, channel: Option<Arc<dyn Channel>>, fault_pause: Duration) -> Self {
+        let defaults = BreakerRules::default();
+        let rules = BreakerRules { pause_min: defaults.pause_min.min(fault_pause), ..defaults };
+        Self { sessions, channel, breaker: Mutex::new(Breaker::new(rules)), in_flight: Mutex::default(), fault_pause }
     }
 
     /// Sends until `stop`, and returns when the last attempt is done.
@@ -63,10 +59,9 @@ impl Sender {
                     None
                 }
             };
-            let pause = next.map_or(RECONCILE, |at| at.since(self.sessions.clock.now())).clamp(
-                Duration::from_millis(10),
-                RECONCILE,
-            );
+            let pause = next
+                .map_or(RECONCILE, |at| at.since(self.sessions.clock.now()))
+                .clamp(Duration::from_millis(10), RECONCILE);
             tokio::select! {
                 () = self.sessions.store.pushes_queued() => {}
                 () = tokio::time::sleep(pause) => {}
@@ -81,17 +76,34 @@ impl Sender {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts an attempt for each push that is due, and says when the next one is, if that is known.
+    fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts an attempt for each push that is due, and says when the next one is, if that is known. While the breaker is
+    /// open that is one push at a time; the others are left as they are, so that they go out as soon as it closes.
     async fn send_due(self: &Arc<Self>, attempts: &TaskTracker) -> Result<Option<Timestamp>, store::StoreError> {
         let now = self.sessions.clock.now();
+        // An outcome may make a push due again soon, and hides what is due behind it.
+        let soon = now.after(Duration::from_millis(200));
+        let probe_at = self.breaker().probe_at();
+        match probe_at {
+            // It may be the probe, whose outcome says more than another one's would.
+            Some(_) if !self.flying().is_empty() => return Ok(Some(soon)),
+            Some(probe_at) if now < probe_at => return Ok(Some(probe_at)),
+            _ => {}
+        }
+        let mut places = if probe_at.is_some() { 1 } else { IN_FLIGHT };
         let due = self.sessions.store.due_pushes(now, 2 * IN_FLIGHT as u64).await?;
         for delivery in due {
             {
                 let mut flying = self.flying();
-                // What is not started now is due still when the next attempt ends.
-                if flying.len() >= IN_FLIGHT || !flying.insert(delivery.id) {
+                // What is not started now is due still when the next attempt ends. What has expired is not sent.
+                let sent = now < delivery.expires_at;
+                if flying.len() >= IN_FLIGHT || (sent && places == 0) || !flying.insert(delivery.id) {
                     continue;
                 }
+                places -= usize::from(sent);
             }
             let sender = self.clone();
             attempts.spawn(async move {
@@ -114,10 +126,8 @@ impl Sender {
                 sender.flying().remove(&id);
             });
         }
-        let flying = self.flying().len();
-        if flying > 0 {
-            // Its outcome may make it due again soon, and it hides what is due behind it.
-            return Ok(Some(now.after(Duration::from_millis(200))));
+        if !self.flying().is_empty() {
+            return Ok(Some(soon));
         }
         self.sessions.store.next_push().await
     }
@@ -159,20 +169,17 @@ impl Sender {
     async fn send(&self, delivery: &Delivery, now: Timestamp) -> Finish {
         let again = |pause: Duration, reason: &str| Finish::Again { at: now.after(pause), reason: reason.to_owned() };
         let Some(channel) = &self.channel else {
-            return again(OWN_FAULT_PAUSE, "the push service is not configured");
+            return again(self.fault_pause, "the push service is not configured");
         };
         let allowed = {
-            let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut breaker = self.breaker();
             if breaker.allows(now) { None } else { Some(breaker.probe_at().unwrap_or(now)) }
         };
         if let Some(probe_at) = allowed {
             return again(probe_at.since(now).max(RETRY_MIN), "waiting until our own fault is mended");
         }
         let outcome = channel.send(delivery, now).await;
-        let changed = {
-            let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
-            breaker.record(now, &delivery.target, &outcome)
-        };
+        let changed = self.breaker().record(now, &delivery.target, &outcome);
         match changed {
             Some(Change::Opened(cause)) => {
                 tracing::error!(%cause, "nothing is pushed until this is mended; one push at a time tries it");
@@ -195,7 +202,7 @@ impl Sender {
                 let pause = after.unwrap_or_else(|| backoff(delivery.attempts, clock::dice()));
                 again(pause, reason.as_str())
             }
-            PushOutcome::OurFault { reason } => again(OWN_FAULT_PAUSE, reason.as_str()),
+            PushOutcome::OurFault { reason } => again(self.fault_pause, reason.as_str()),
         }
     }
 
@@ -206,7 +213,10 @@ impl Sender {
             Ok(Some(session)) => session,
             Ok(None) => return,
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "can't end a session whose push target is gone");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "can't end a session whose push target is gone"
+                );
                 return;
             }
         };

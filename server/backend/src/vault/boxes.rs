@@ -132,8 +132,8 @@ impl Opener {
     }
 
     pub(super) fn open(&self, sealed: &SealedBox, binding: &Binding) -> Result<Credential, OpenError> {
-        let encapsulated = <Kem as hpke::Kem>::EncappedKey::from_bytes(&sealed.encapsulated_key)
-            .map_err(|_| OpenError::Refused)?;
+        let encapsulated =
+            <Kem as hpke::Kem>::EncappedKey::from_bytes(&sealed.encapsulated_key).map_err(|_| OpenError::Refused)?;
         let plain = hpke::single_shot_open::<ChaCha20Poly1305, HkdfSha256, Kem>(
             &OpModeR::Base,
             &self.private,

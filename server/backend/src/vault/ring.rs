@@ -210,13 +210,8 @@ fn create(path: &Path, now: Timestamp) -> Result<(), KeyError> {
     // Written beside, made durable, then moved: there is never half a ring, and never a box without its key.
     let io = |source| KeyError::Io { path: path.to_owned(), source };
     let beside = path.with_extension("new");
-    let mut out = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&beside)
-        .map_err(io)?;
+    let mut out =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside).map_err(io)?;
     out.write_all(&text).and_then(|()| out.sync_all()).map_err(io)?;
     // Another process may have been faster; then its ring counts.
     match std::fs::hard_link(&beside, path) {

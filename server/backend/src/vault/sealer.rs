@@ -55,10 +55,7 @@ impl SecretSealer {
     /// Seals `secret`. It opens only for the same `purpose`: what it is and whose.
     pub fn seal(&self, purpose: &[u8], secret: &[u8]) -> Result<Vec<u8>, SecretSealError> {
         let mut sealed = Zeroizing::new(secret.to_vec());
-        let nonce = self
-            .key
-            .seal_in_place_append_tag(Aad::from(purpose), &mut *sealed)
-            .map_err(|_| SecretSealError)?;
+        let nonce = self.key.seal_in_place_append_tag(Aad::from(purpose), &mut *sealed).map_err(|_| SecretSealError)?;
         Ok([&[VERSION], nonce.as_ref().as_slice(), sealed.as_slice()].concat())
     }
 

@@ -6,16 +6,17 @@
 pub mod guard;
 pub mod imap;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Connect, Event, Evidence, Failure, FailureCode, MailTarget, SessionId};
+use domain::{Connect, Event, Evidence, Failure, FailureCode, MailTarget, Mailbox, SessionId};
 use proto::trace;
-use store::{Note, SessionRecord, Store, StoreError};
-use tokio::sync::{Notify, Semaphore};
+use store::{Claimed, Note, SessionRecord, Store, StoreError};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use crate::session::{Held, Sessions, Watches};
 use crate::telemetry::{CONNECT, DEADLINE, MAIL, episode};
@@ -44,12 +45,13 @@ enum Left {
     Stopped,
 }
 
-/// What an idling watch was woken by.
+/// What woke an idling watch.
 enum Woken {
-    ByServer(Result<domain::Mailbox, Failure>),
-    ByDeadline,
-    ByCall,
-    ByStop,
+    /// With the mailbox, if an episode is open in which the server was asked.
+    Server(Result<Option<Mailbox>, Failure>),
+    Deadline,
+    Call,
+    Stop,
 }
 
 impl Watcher {
@@ -62,21 +64,42 @@ impl Watcher {
     }
 
     /// Watches a session until it has ended or `stop`. `wake` says that the store has news of it.
-    pub(crate) async fn watch(&self, id: SessionId, wake: &Notify, stop: &CancellationToken) {
+    pub(crate) async fn watch(&self, session: Claimed, wake: &Notify, stop: &CancellationToken) {
+        let id = session.id;
+        if let Some(until) = session.wait_until {
+            tokio::select! {
+                () = self.sessions.clock.sleep_until(until) => {}
+                () = wake.notified() => {}
+                () = stop.cancelled() => return,
+            }
+        }
+        // Whoever waits for their turn to connect holds nothing yet: after a restart that is nearly everybody.
+        let mut connects = true;
         loop {
+            let turn = match connects {
+                true => stop.run_until_cancelled(self.connects.acquire()).await.and_then(Result::ok),
+                false => None,
+            };
             let Some(record) = Box::pin(self.load(id, stop)).await else { return };
             let mut held = Held::from(&record);
-            let left = match held.life.connect() {
+            let left = match (held.life.connect(), turn) {
                 _ if !held.life.is_live() => return,
-                Connect::No => {
-                    drop(record);
-                    self.pause(&mut held, wake, stop).await
+                (Connect::No, turn) => {
+                    drop((record, turn));
+                    let left = self.pause(&mut held, wake, stop).await;
+                    connects = held.life.connect() != Connect::No;
+                    left
                 }
-                Connect::ForBaseline | Connect::ToWatch => {
+                (_, None) => {
+                    connects = true;
+                    Left::Closed
+                }
+                (Connect::ForBaseline | Connect::ToWatch, Some(turn)) => {
+                    connects = false;
                     let renew_after = record.response_timeout;
                     let registration = record.traceparent.clone();
                     // Dialling is large and short: it lives in a box of its own, which is gone when it is done.
-                    let dialled = Box::pin(self.connect(record, &mut held, stop)).await;
+                    let dialled = Box::pin(self.connect(record, &mut held, turn, wake, stop)).await;
                     match dialled {
                         Some(connection) if held.life.connect() == Connect::ToWatch => {
                             self.idle(connection, &mut held, renew_after, registration.as_deref(), wake, stop).await
@@ -151,14 +174,31 @@ impl Watcher {
     }
 
     /// One episode: connect, log in, see what is new. None if that failed; the failure is reported.
-    async fn connect(&self, record: SessionRecord, held: &mut Held, stop: &CancellationToken) -> Option<Connection> {
+    async fn connect(
+        &self,
+        record: SessionRecord,
+        held: &mut Held,
+        turn: SemaphorePermit<'_>,
+        wake: &Notify,
+        stop: &CancellationToken,
+    ) -> Option<Connection> {
         let span = episode!(CONNECT, held.id, record.traceparent.as_deref());
         async {
             let began = Instant::now();
-            let dialled = tokio::select! {
-                dialled = self.dial(&record) => dialled,
-                () = stop.cancelled() => return None,
+            let mut dial = pin!(self.dial(&record));
+            let dialled = loop {
+                tokio::select! {
+                    dialled = &mut dial => break dialled,
+                    () = wake.notified() => {}
+                    () = stop.cancelled() => return None,
+                }
+                // A Stop or a Revoke closes a connection in the making too, and drops the open credential.
+                *held = Held::from(&self.load(held.id, stop).await?);
+                if held.life.connect() == Connect::No {
+                    return None;
+                }
             };
+            drop(turn);
             match dialled {
                 Ok(connection) => {
                     self.tell_connected(held.id, began.elapsed(), connection.mailbox());
@@ -182,7 +222,9 @@ impl Watcher {
     }
 
     async fn fail(&self, held: &mut Held, failure: Failure, lived: Duration, stop: &CancellationToken) {
-        tracing::Span::current().record("pinger.failure", failure.code.as_str());
+        let span = Span::current();
+        span.record("pinger.failure", failure.code.as_str());
+        span.record("otel.status_code", "ERROR");
         tracing::warn!(
             session = %held.id,
             code = failure.code.as_str(),
@@ -193,8 +235,6 @@ impl Watcher {
     }
 
     async fn dial(&self, record: &SessionRecord) -> Result<Connection, Failure> {
-        // The semaphore is never closed.
-        let _permit = self.connects.acquire().await.ok();
         let unreadable = |error: OpenError| {
             Failure::new(FailureCode::CredentialUnreadable, Evidence::redact(&error.to_string(), None))
         };
@@ -216,6 +256,8 @@ impl Watcher {
         stop: &CancellationToken,
     ) -> Left {
         let since = Instant::now();
+        // The episode that began when the server hinted at news, until it has said what they are.
+        let mut mail: Option<Span> = None;
         loop {
             let Some(deadline) = held.life.deadline() else {
                 Box::pin(connection.close()).await;
@@ -226,31 +268,46 @@ impl Watcher {
                 return Left::Closed;
             }
             let woken = tokio::select! {
-                mailbox = connection.next(renew_after) => Woken::ByServer(mailbox),
-                () = self.sessions.clock.sleep_until(deadline) => Woken::ByDeadline,
-                () = wake.notified() => Woken::ByCall,
-                () = stop.cancelled() => Woken::ByStop,
+                heard = hear(&mut connection, renew_after, mail.as_ref()) => Woken::Server(heard),
+                () = self.sessions.clock.sleep_until(deadline) => Woken::Deadline,
+                () = wake.notified() => Woken::Call,
+                () = stop.cancelled() => Woken::Stop,
             };
             match woken {
-                Woken::ByServer(Ok(mailbox)) => {
-                    let span = episode!(MAIL, held.id, registration);
+                Woken::Server(Ok(None)) => mail = Some(episode!(MAIL, held.id, registration)),
+                Woken::Server(Ok(Some(mailbox))) => {
+                    let span = mail.take().unwrap_or_else(Span::none);
                     Box::pin(self.report(held, Event::Checked(mailbox), stop).instrument(span)).await;
                 }
-                Woken::ByServer(Err(failure)) => {
-                    let span = episode!(CONNECT, held.id, registration);
+                Woken::Server(Err(failure)) => {
+                    let span = mail.take().unwrap_or_else(|| episode!(CONNECT, held.id, registration));
                     Box::pin(self.fail(held, failure, since.elapsed(), stop).instrument(span)).await;
                     return Left::Closed;
                 }
-                Woken::ByDeadline => {
+                Woken::Deadline => {
                     let span = episode!(DEADLINE, held.id, registration);
                     Box::pin(self.report(held, Event::Tick, stop).instrument(span)).await;
                 }
-                Woken::ByCall => match Box::pin(self.load(held.id, stop)).await {
+                Woken::Call => match Box::pin(self.load(held.id, stop)).await {
                     Some(record) => *held = Held::from(&record),
                     None => return Left::Stopped,
                 },
-                Woken::ByStop => return Left::Stopped,
+                Woken::Stop => return Left::Stopped,
             }
         }
+    }
+}
+
+/// Waits until there may be news; in an episode, has the server say what they are. It may be dropped at any moment, and
+/// called again.
+async fn hear(
+    connection: &mut Connection,
+    renew_after: Duration,
+    mail: Option<&Span>,
+) -> Result<Option<Mailbox>, Failure> {
+    match mail {
+        None => connection.changed(renew_after).await.map(|()| None),
+        // In a box, as it is short: the wait is what lasts.
+        Some(mail) => Box::pin(connection.news().instrument(mail.clone())).await.map(Some),
     }
 }

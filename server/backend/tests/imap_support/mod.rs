@@ -1,4 +1,5 @@
 //! What the IMAP tests share.
+#![allow(dead_code, reason = "each test binary uses its own part of it")]
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -48,7 +49,19 @@ pub(crate) fn token(username: &str, token: &str) -> Credential {
 
 /// The next news, which must come.
 pub(crate) async fn next(connection: &mut Connection) -> Result<Mailbox, Failure> {
-    tokio::time::timeout(PATIENCE, connection.next(RENEW)).await.expect("news")
+    tokio::time::timeout(PATIENCE, next_or_renew(connection, RENEW)).await.unwrap()
+}
+
+/// The next news, where IDLE is renewed after `renew`.
+pub(crate) async fn next_or_renew(connection: &mut Connection, renew: Duration) -> Result<Mailbox, Failure> {
+    let before = connection.mailbox();
+    loop {
+        connection.changed(renew).await?;
+        let mailbox = connection.news().await?;
+        if mailbox.uid_next != before.uid_next {
+            return Ok(mailbox);
+        }
+    }
 }
 
 /// UIDNEXT, as a number.

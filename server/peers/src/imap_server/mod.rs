@@ -4,6 +4,7 @@
 
 pub(crate) mod command;
 mod connection;
+mod console;
 mod mailbox;
 pub(crate) mod wire;
 
@@ -17,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use self::connection::{Counted, End, Security};
+pub use self::console::console;
 pub use self::mailbox::Delivery;
 use self::mailbox::Users;
 use crate::certificate::Authority;

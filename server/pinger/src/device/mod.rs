@@ -17,7 +17,7 @@ use proto::v1;
 use self::client::Client;
 use self::error::DeviceError;
 pub(crate) use self::options::DeviceOptions;
-use self::options::{DeferOptions, DeviceCommand, IdentityKey, Mechanism, RegisterOptions, SeenMail, Security};
+use self::options::{DeferOptions, DeviceCommand, IdentityKey, Mechanism, RegisterOptions, Security, SeenMail};
 use self::output::Output;
 use self::state::{SessionToken, State};
 use self::trace::Trace;

@@ -127,7 +127,11 @@ impl Output {
             return print_line(&self.object(session).to_string());
         }
         let expires = time(session.expire_time.as_ref());
-        print_line(&format!("{text}\n{}\nIt ends by itself at {expires}. Trace: {}", sentence(session), self.trace.id()))
+        print_line(&format!(
+            "{text}\n{}\nIt ends by itself at {expires}. Trace: {}",
+            sentence(session),
+            self.trace.id()
+        ))
     }
 
     fn object(self, session: &v1::Session) -> Value {
@@ -169,7 +173,9 @@ fn sentence(session: &v1::Session) -> String {
         v1::SessionState::Holding => {
             format!("A push was sent and the device has not answered; further mail is gathered until {deadline}.")
         }
-        v1::SessionState::Retrying => format!("The mailbox can't be watched just now; it is tried again at {deadline}."),
+        v1::SessionState::Retrying => {
+            format!("The mailbox can't be watched just now; it is tried again at {deadline}.")
+        }
         v1::SessionState::Ended => format!("The session has ended: {}.", ending(session.end_reason())),
     };
     if let Some(error) = &session.last_error {

@@ -17,7 +17,9 @@ pub(super) fn app_key(file: Option<&Path>, environment: &Environment) -> Result<
     match (file, environment.get("PINGER_APP_KEY")) {
         (Some(file), _) => of_file(file),
         (None, Some(key)) => Ok(key.to_owned().into()),
-        (None, None) => Err(DeviceError::Usage("there is no app key: set PINGER_APP_KEY, or name --app-key-file".into())),
+        (None, None) => {
+            Err(DeviceError::Usage("there is no app key: set PINGER_APP_KEY, or name --app-key-file".into()))
+        }
     }
 }
 

@@ -108,10 +108,9 @@ impl Door {
 
     pub(super) fn lines(&self) -> impl Iterator<Item = String> {
         let at = self.dashboard.as_ref().map(|url| format!("The dashboard is at {url}."));
-        let sign_up = self
-            .sign_up
-            .as_ref()
-            .map(|link| format!("Nobody may sign in yet. The first admin signs up here, once, within 24 hours: {link}"));
+        let sign_up = self.sign_up.as_ref().map(|link| {
+            format!("Nobody may sign in yet. The first admin signs up here, once, within 24 hours: {link}")
+        });
         at.into_iter().chain(sign_up)
     }
 }

@@ -44,13 +44,13 @@ pub(crate) fn run(file: &ConfigFile, environment: &Environment) -> Result<ExitCo
 /// Runs as a child: configured by the first line of the standard input, which then is the leash. It says on the standard
 /// output where it listens.
 pub(crate) fn run_as_child(environment: &Environment) -> Result<ExitCode, RoleError> {
+    if let Some(variable) = environment.names().next() {
+        return Err(RoleError::Handover { problem: format!("its environment is not empty: it has {variable}") });
+    }
     let inherited = limits::inherited_files()
         .map_err(|source| RoleError::Prepare { what: "the open files could not be listed", source })?;
     if !inherited.is_empty() {
         return Err(RoleError::Handover { problem: format!("it was given open files: {}", inherited.join(", ")) });
-    }
-    if let Some(variable) = environment.names().next() {
-        return Err(RoleError::Handover { problem: format!("its environment is not empty: it has {variable}") });
     }
     // `ps` shows this name; without it, that of the file in /proc that we were started from.
     let named = rustix::thread::set_name(c"pinger-gateway");
@@ -110,7 +110,8 @@ async fn on_leash(mut leash: pipe::Receiver, stop: Stop) {
     stop.at_once.cancel();
 }
 
-/// Reads one line, byte by byte: what follows it is not for us to take.
+/// Reads one line.
+#[expect(clippy::unbuffered_bytes, reason = "what follows the line is the leash's, and not for a buffer to take")]
 fn first_line(from: &mut impl Read) -> Result<String, RoleError> {
     let mut line = Vec::new();
     for byte in from.take(MAX_HANDOVER).bytes() {

@@ -35,7 +35,10 @@ pub(crate) fn show(file: &ConfigFile, environment: &Environment, json: bool) -> 
     let text = if json {
         json!({ "identity_key": identity, "sealing_key_ids": sealing }).to_string()
     } else {
-        format!("identity key, to be pinned by apps: {identity}\nsealing keys, the one to seal for first: {}", sealing.join(", "))
+        format!(
+            "identity key, to be pinned by apps: {identity}\nsealing keys, the one to seal for first: {}",
+            sealing.join(", ")
+        )
     };
     writeln!(std::io::stdout(), "{text}").map_err(RoleError::Output)?;
     Ok(ExitCode::SUCCESS)

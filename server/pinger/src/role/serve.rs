@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::backend::Door;
-use super::{RoleError, block_on, keys};
+use super::{RoleError, block_on};
 use crate::child::{self, Handover, Running};
 use crate::cli::ServeOptions;
 use crate::config::ConfigFile;
@@ -24,11 +24,7 @@ use crate::stop::{Signals, Stop};
 use crate::telemetry::{self, Settings};
 
 /// Runs until a signal comes.
-pub(crate) fn run(
-    file: &ConfigFile,
-    environment: &Environment,
-    options: ServeOptions,
-) -> Result<ExitCode, RoleError> {
+pub(crate) fn run(file: &ConfigFile, environment: &Environment, options: ServeOptions) -> Result<ExitCode, RoleError> {
     let backend = file.backend_on(environment, |config| config.data.join("run").join("backend.sock"))?;
     let socket = backend.data.join("run").join("backend.sock");
     let gateway = file.gateway_of(&backend, &socket)?;
@@ -56,10 +52,9 @@ async fn serve(
 ) -> Result<(), RoleError> {
     let stop = Stop::default();
     let signals = Signals::new().map_err(|source| RoleError::Prepare { what: "signals can't be received", source })?;
-    let data = config.data.clone();
     let scheme = if handover.gateway.tls.is_some() { "https" } else { "http" };
     let backend = Backend::bind(config).await.map_err(RoleError::BackendStart)?;
-    let identity_key = keys::ring(&data)?.identity_key();
+    let identity_key = backend.identity_key();
     let dashboard = super::backend::dashboard(dashboard.as_ref(), &backend).await?;
     let door = Door::of(dashboard.as_ref()).await?;
 
@@ -131,9 +126,7 @@ fn run_folder(data: &Path) -> Result<File, RoleError> {
     let lock = File::create(folder.join("lock")).map_err(prepare)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            Err(RoleError::AlreadyRunning { folder: data.display().to_string() })
-        }
+        Err(std::fs::TryLockError::WouldBlock) => Err(RoleError::AlreadyRunning { folder: data.display().to_string() }),
         Err(std::fs::TryLockError::Error(source)) => Err(prepare(source)),
     }
 }

@@ -31,8 +31,10 @@ pub(super) fn on_store<T>(
         .mode(0o700)
         .create(&config.data)
         .map_err(|source| RoleError::Prepare { what: "the data folder could not be made", source })?;
-    let node = NodeId::parse(NO_NODE)
-        .map_err(|error| RoleError::Prepare { what: "the store could not be opened", source: std::io::Error::other(error) })?;
+    let node = NodeId::parse(NO_NODE).map_err(|error| RoleError::Prepare {
+        what: "the store could not be opened",
+        source: std::io::Error::other(error),
+    })?;
     block_on("pinger-command", async {
         let store = Store::open(&config.database_url(), node).await.map_err(RoleError::Store)?;
         let outcome = work(&store).await.map_err(RoleError::Store);
@@ -42,13 +44,11 @@ pub(super) fn on_store<T>(
 }
 
 /// Does what was asked for.
-pub(crate) fn run(
-    file: &ConfigFile,
-    environment: &Environment,
-    command: StaffCommand,
-) -> Result<ExitCode, RoleError> {
+pub(crate) fn run(file: &ConfigFile, environment: &Environment, command: StaffCommand) -> Result<ExitCode, RoleError> {
     let text = match command {
-        StaffCommand::Invite { role, json } => invite(file, environment, Role::parse(&role).unwrap_or(Role::Viewer), json)?,
+        StaffCommand::Invite { role, json } => {
+            invite(file, environment, Role::parse(&role).unwrap_or(Role::Viewer), json)?
+        }
         StaffCommand::List { json } => list(&on_store(file, environment, async |store| store.all_staff().await)?, json),
         StaffCommand::Disable { name } => disable(file, environment, &name)?,
     };
@@ -58,13 +58,14 @@ pub(crate) fn run(
 
 fn invite(file: &ConfigFile, environment: &Environment, role: Role, json: bool) -> Result<String, RoleError> {
     let config = file.dashboard()?.unwrap_or_default();
-    let path =
-        on_store(file, environment, async |store| ::dashboard::invite(store, clock::now(), role).await)?;
+    let path = on_store(file, environment, async |store| ::dashboard::invite(store, clock::now(), role).await)?;
     let link = format!("{}{path}", config.url(config.listen));
     Ok(if json {
         json!({ "sign_up": link, "role": role.as_str() }).to_string()
     } else {
-        format!("{link}\nThe link makes an account with the role {role}. It works once, within 24 hours; send it on a way that only they read.")
+        format!(
+            "{link}\nThe link makes an account with the role {role}. It works once, within 24 hours; send it on a way that only they read."
+        )
     })
 }
 

@@ -23,8 +23,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry};
 
 pub(crate) use export::ExportError;
-pub(crate) use settings::{Settings, SettingsError};
 use settings::LogFormat;
+pub(crate) use settings::{Settings, SettingsError};
 
 /// Our crates, which never put a secret into an event.
 const OURS: [&str; 6] = ["pinger", "gateway", "backend", "store", "domain", "proto"];

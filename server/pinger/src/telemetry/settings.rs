@@ -90,7 +90,9 @@ impl Settings {
             None => None,
             Some("json") => Some(LogFormat::Json),
             Some("text") => Some(LogFormat::Text),
-            Some(_) => return Err(SettingsError::Value { variable: "PINGER_LOG_FORMAT", problem: "must be json or text" }),
+            Some(_) => {
+                return Err(SettingsError::Value { variable: "PINGER_LOG_FORMAT", problem: "must be json or text" });
+            }
         };
         Ok(Self {
             log_filter: environment.get("PINGER_LOG").unwrap_or("info").to_owned(),
@@ -190,7 +192,8 @@ fn of_traces<'a>(
 }
 
 fn milliseconds(variable: &'static str, text: &str) -> Result<Duration, SettingsError> {
-    let millis = text.parse().map_err(|_| SettingsError::Value { variable, problem: "must be a number of milliseconds" })?;
+    let millis =
+        text.parse().map_err(|_| SettingsError::Value { variable, problem: "must be a number of milliseconds" })?;
     Ok(Duration::from_millis(millis))
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part of the harness")]
 #![allow(unreachable_pub, reason = "a module of test binaries")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that panics has failed")]
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{IpAddr, SocketAddr};
@@ -114,7 +115,7 @@ team_id = "{team_id}"
     }
 }
 
-fn sha256(text: &str) -> String {
+pub fn sha256(text: &str) -> String {
     let out = Command::new("sha256sum")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -264,10 +265,15 @@ pub struct Phone {
 impl Phone {
     /// A phone that trusts the server's identity, with a push token of its own. It has not registered yet.
     pub async fn new(server: &Server, account: &Account) -> Self {
-        let channel = Endpoint::from_shared(server.device_api.clone()).unwrap().connect_lazy();
+        Self::at(&server.device_api, &server.identity, account).await
+    }
+
+    /// The same, of a server that is known by its address and its identity key.
+    pub async fn at(device_api: &str, identity: &[u8; 32], account: &Account) -> Self {
+        let channel = Endpoint::from_shared(device_api.to_owned()).unwrap().connect_lazy();
         let mut client = DeviceServiceClient::new(channel);
         let keys = client.get_sealing_keys(with_app_key(v1::GetSealingKeysRequest {})).await.unwrap().into_inner();
-        let key = verify_key_set(&keys, Some(&server.identity), now()).unwrap().keys.remove(0);
+        let key = verify_key_set(&keys, Some(identity), now()).unwrap().keys.remove(0);
         Self::with_key(client, key, account)
     }
 

@@ -51,24 +51,40 @@ impl Connection {
         self.watch.dialogue.mailbox()
     }
 
-    /// Waits until UIDNEXT has moved beyond what the caller was told (by the connect, by this or by
-    /// [`ping`](Self::ping)), and answers the mailbox as it then is. With IDLE the server tells; without, it is asked every
-    /// now and then.
+    /// Waits until there may be news, and says no more than that: [`news`](Self::news) asks what they are. With IDLE the
+    /// server tells; without, it is asked every now and then.
     ///
     /// IDLE is renewed after `renew_after`, and after 28 minutes at the latest (RFC 2177 §3 has 29); at each renewal the
-    /// server is asked as well, so that an IDLE that lies delays mail by no more than that.
+    /// server is asked as well, so that an IDLE that lies delays mail by no more than that. As long as such questions find
+    /// nothing, nobody hears of them.
     ///
     /// # Errors
     /// `CONNECTION_LOST`, `SERVER_BYE`, `THROTTLED`, `COMMAND_TIMEOUT`, `FLOOD_REFUSED`, `PROTOCOL_ERROR`, `TLS_FAILED`: the
     /// connection is of no further use.
-    pub async fn next(&mut self, renew_after: Duration) -> Result<Mailbox, Failure> {
-        self.watch.next(renew_after.min(MAX_IDLE)).await
+    pub async fn changed(&mut self, renew_after: Duration) -> Result<(), Failure> {
+        self.watch.changed(renew_after.min(MAX_IDLE)).await
+    }
+
+    /// Has the server answer what it has hinted at, and answers the mailbox as it then is. If it has hinted at nothing, it
+    /// is not asked.
+    ///
+    /// # Errors
+    /// As [`changed`](Self::changed).
+    pub async fn news(&mut self) -> Result<Mailbox, Failure> {
+        if !self.watch.dialogue.is_told() {
+            // A question at a renewal has found it, before anybody could know that there was something to find.
+            return self.watch.news().await;
+        }
+        let span = span!("imap.ping", self.host, self.port);
+        let answer = self.watch.news().instrument(span.clone()).await;
+        super::note(&span, &answer);
+        answer
     }
 
     /// Asks the server now, whether or not it told of anything, and answers the mailbox as it is.
     ///
     /// # Errors
-    /// As [`next`](Self::next).
+    /// As [`changed`](Self::changed).
     pub async fn ping(&mut self) -> Result<Mailbox, Failure> {
         let span = span!("imap.ping", self.host, self.port);
         let answer = self.watch.ping().instrument(span.clone()).await;
@@ -121,15 +137,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watch<S> {
         }
     }
 
-    pub(super) async fn next(&mut self, renew_after: Duration) -> Result<Mailbox, Failure> {
-        loop {
-            let mailbox = self.dialogue.mailbox();
-            if mailbox.uid_next != self.told {
-                self.told = mailbox.uid_next;
-                return Ok(mailbox);
-            }
+    pub(super) async fn changed(&mut self, renew_after: Duration) -> Result<(), Failure> {
+        while !self.dialogue.is_told() && self.dialogue.mailbox().uid_next == self.told {
             self.step(renew_after).await?;
         }
+        Ok(())
+    }
+
+    pub(super) async fn news(&mut self) -> Result<Mailbox, Failure> {
+        // One answer, and no more: a server that hints without end is heard again by the next call.
+        let answers = self.dialogue.answers();
+        while self.dialogue.is_told() && self.dialogue.answers() == answers {
+            self.step(LONG).await?;
+        }
+        Ok(self.tell())
     }
 
     pub(super) async fn ping(&mut self) -> Result<Mailbox, Failure> {
@@ -138,9 +159,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watch<S> {
         while goal.wrapping_sub(self.dialogue.answers()).wrapping_sub(1) < u32::MAX / 2 {
             self.step(LONG).await?;
         }
+        Ok(self.tell())
+    }
+
+    /// The mailbox, which the caller knows from now on.
+    fn tell(&mut self) -> Mailbox {
         let mailbox = self.dialogue.mailbox();
         self.told = mailbox.uid_next;
-        Ok(mailbox)
+        mailbox
     }
 
     pub(super) async fn close(mut self) {

@@ -7,6 +7,20 @@ use super::*;
 const PATIENCE: Patience = Patience { command: Duration::from_secs(30), poll_every: Duration::from_secs(60) };
 const RENEW: Duration = Duration::from_secs(28 * 60);
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Watch<S> {
+    /// Waits until UIDNEXT has moved, as a driver does.
+    pub(in super::super) async fn next(&mut self, renew_after: Duration) -> Result<Mailbox, Failure> {
+        let told = self.told;
+        loop {
+            self.changed(renew_after).await?;
+            let mailbox = self.news().await?;
+            if mailbox.uid_next != told {
+                return Ok(mailbox);
+            }
+        }
+    }
+}
+
 /// The server's end, which speaks in whole lines.
 struct Server(BufReader<DuplexStream>);
 
@@ -156,6 +170,54 @@ async fn a_busy_server_is_paced() {
     }
     assert!(begin.elapsed() >= Duration::from_secs(100));
     assert!((900..1100).contains(&commands), "{commands}");
+}
+
+/// What the server hints at is asked for by the second half alone, so that whoever opens an episode can do so in between.
+#[tokio::test(start_paused = true)]
+async fn a_hint_is_told_before_it_is_followed() {
+    let (mut watch, mut server) = watch(true);
+    let script = async {
+        server.expect("b1 IDLE").await;
+        server.say(&["+ idling", "* 5 EXISTS"]).await;
+    };
+    let (told, ()) = tokio::join!(watch.changed(RENEW), script);
+    told.unwrap();
+    assert_eq!(watch.dialogue.mailbox().uid_next.get(), 5);
+    let script = async {
+        server.expect("DONE").await;
+        server.say(&["b1 OK"]).await;
+        server.expect("b2 UID FETCH 5:* (UID)").await;
+        // A hint to the next question, which is not waited for.
+        server.say(&["* 5 FETCH (UID 9)", "* 6 EXISTS", "b2 OK"]).await;
+    };
+    let (mailbox, ()) = tokio::join!(watch.news(), script);
+    assert_eq!(mailbox.unwrap().uid_next.get(), 10);
+    watch.changed(RENEW).await.unwrap();
+    let script = async {
+        server.expect("b3 UID FETCH 10:* (UID)").await;
+        server.say(&["* 6 FETCH (UID 10)", "b3 OK"]).await;
+    };
+    let (mailbox, ()) = tokio::join!(watch.news(), script);
+    assert_eq!(mailbox.unwrap().uid_next.get(), 11);
+}
+
+/// A renewal finds nothing, and nobody hears of it.
+#[tokio::test(start_paused = true)]
+async fn a_renewal_without_news_is_quiet() {
+    let (mut watch, mut server) = watch(true);
+    let script = async {
+        for tag in [1, 4] {
+            server.expect(&format!("b{tag} IDLE")).await;
+            server.say(&["+ idling"]).await;
+            server.expect("DONE").await;
+            server.say(&[&format!("b{tag} OK")]).await;
+            server.expect(&format!("b{} NOOP", tag + 1)).await;
+            server.say(&[&format!("b{} OK", tag + 1)]).await;
+            server.expect(&format!("b{} UID FETCH 5:* (UID)", tag + 2)).await;
+            server.say(&["* 4 FETCH (UID 4)", &format!("b{} OK", tag + 2)]).await;
+        }
+    };
+    tokio::select! { told = watch.changed(RENEW) => panic!("{told:?}"), () = script => {} }
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use domain::{Failure, FailureCode, HostName, ImapTarget, Security};
+use domain::{Evidence, Failure, FailureCode, HostName, ImapTarget, Security};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use secrecy::ExposeSecret;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -98,7 +99,13 @@ impl Dialer {
         let opened = examine(&mut wire, &name, self.deadlines.command).instrument(opening.clone()).await;
         note(&opening, &opened);
         let patience = Patience { command: self.deadlines.command, poll_every: self.poll_every };
-        let watch = Watch::new(wire, opened?, name.into_boxed_str(), idle, patience);
+        // Servers like to name the account in what they say of its mailboxes.
+        let opened = opened.map_err(|mut failure| {
+            let account = credential.username.expose_secret();
+            failure.evidence = Evidence::redact(failure.evidence.as_str(), Some(account));
+            failure
+        })?;
+        let watch = Watch::new(wire, opened, name.into_boxed_str(), idle, patience);
         Ok(Connection::new(watch, target.host.clone(), target.port))
     }
 

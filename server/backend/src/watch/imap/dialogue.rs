@@ -26,9 +26,14 @@ enum Command {
     Fetch {
         /// The highest UID in the answer so far.
         highest: Option<u32>,
+        /// Whether the server had hinted at it.
+        told: bool,
     },
     /// STATUS, where FETCH left a doubt.
-    Status,
+    Status {
+        /// As in FETCH.
+        told: bool,
+    },
 }
 
 impl Command {
@@ -38,7 +43,7 @@ impl Command {
             Self::Done => "DONE",
             Self::Noop => "NOOP",
             Self::Fetch { .. } => "UID FETCH",
-            Self::Status => "STATUS",
+            Self::Status { .. } => "STATUS",
         }
     }
 }
@@ -64,10 +69,12 @@ pub(super) struct Dialogue {
     tag: u32,
     /// Whether IDLE is worth trying.
     idle: bool,
-    /// Something hints at new mail.
+    /// The server has hinted at new mail.
     hint: bool,
     /// Somebody wants to know for sure.
     check: bool,
+    /// The question is due, whether or not the server hinted at anything.
+    due: bool,
     /// Questions answered so far.
     answers: u32,
 }
@@ -84,6 +91,7 @@ impl Dialogue {
             idle,
             hint: opened.news,
             check: false,
+            due: false,
             answers: 0,
         }
     }
@@ -104,7 +112,12 @@ impl Dialogue {
 
     /// Whether there is something to ask.
     pub(super) fn is_curious(&self) -> bool {
-        self.hint || self.check
+        self.hint || self.check || self.due
+    }
+
+    /// Whether the server has hinted at new mail, and was not asked since or has not answered yet.
+    pub(super) fn is_told(&self) -> bool {
+        self.hint || matches!(self.command, Some(Command::Fetch { told: true, .. } | Command::Status { told: true }))
     }
 
     /// Whether [`speak`](Self::speak) has something to say.
@@ -120,7 +133,7 @@ impl Dialogue {
     pub(super) fn check(&mut self) -> u32 {
         self.check = true;
         // A question that is on its way already may be answered as of before now.
-        let on_its_way = matches!(self.command, Some(Command::Fetch { .. } | Command::Status));
+        let on_its_way = matches!(self.command, Some(Command::Fetch { .. } | Command::Status { .. }));
         self.answers.wrapping_add(if on_its_way { 2 } else { 1 })
     }
 
@@ -141,13 +154,14 @@ impl Dialogue {
             Turn::Ours if self.check => {
                 self.check = false;
                 // Whatever NOOP brings to light or doesn't, the question itself follows.
-                self.hint = true;
+                self.due = true;
                 Some(self.command(Command::Noop, "NOOP"))
             }
-            Turn::Ours if self.hint => {
-                self.hint = false;
+            Turn::Ours if self.hint || self.due => {
+                let told = std::mem::take(&mut self.hint);
+                self.due = false;
                 let fetch = format!("UID FETCH {}:* (UID)", self.mailbox.uid_next);
-                Some(self.command(Command::Fetch { highest: None }, &fetch))
+                Some(self.command(Command::Fetch { highest: None, told }, &fetch))
             }
             Turn::Ours if self.idle => Some(self.command(Command::Idle { begun: false }, "IDLE")),
             Turn::Ours => None,
@@ -191,11 +205,11 @@ impl Dialogue {
             }
             Line::Expunge => self.exists = self.exists.saturating_sub(1),
             Line::Fetch { uid: Some(uid) } => {
-                if let Some(Command::Fetch { highest }) = &mut self.command {
+                if let Some(Command::Fetch { highest, .. }) = &mut self.command {
                     *highest = (*highest).max(Some(uid));
                 }
             }
-            Line::Status { uid_validity, uid_next } if self.command == Some(Command::Status) => {
+            Line::Status { uid_validity, uid_next } if matches!(self.command, Some(Command::Status { .. })) => {
                 self.same_numbering(uid_validity)?;
                 self.move_to(uid_next);
             }
@@ -221,29 +235,31 @@ impl Dialogue {
                 self.idle = false;
             }
             // The server has had enough of this IDLE; who knows what it didn't tell.
-            (Command::Idle { .. }, _) => self.hint = true,
+            (Command::Idle { .. }, _) => self.due = true,
             // NOOP can't fail (RFC 3501 §6.1.2).
             (Command::Done | Command::Noop, _) => {}
-            (Command::Fetch { highest }, Outcome::Ok) => match highest {
+            (Command::Fetch { highest, told }, Outcome::Ok) => match highest {
                 Some(highest) => {
                     // `n:*` means the last message even when its UID is below n (RFC 3501 §6.4.8).
                     self.move_to(Some(highest.saturating_add(1)));
                     self.answers = self.answers.wrapping_add(1);
                 }
                 None if self.exists == 0 => self.answers = self.answers.wrapping_add(1),
-                None => return Ok(Some(self.status())),
+                None => return Ok(Some(self.status(told))),
             },
             // Some servers refuse `n:*` in an empty mailbox.
-            (Command::Fetch { .. }, Outcome::No | Outcome::Bad) => return Ok(Some(self.status())),
-            (Command::Status, Outcome::Ok) => self.answers = self.answers.wrapping_add(1),
-            (Command::Status, Outcome::No | Outcome::Bad) => return Err(refused(text, FailureCode::ProtocolError)),
+            (Command::Fetch { told, .. }, Outcome::No | Outcome::Bad) => return Ok(Some(self.status(told))),
+            (Command::Status { .. }, Outcome::Ok) => self.answers = self.answers.wrapping_add(1),
+            (Command::Status { .. }, Outcome::No | Outcome::Bad) => {
+                return Err(refused(text, FailureCode::ProtocolError));
+            }
         }
         Ok(None)
     }
 
-    fn status(&mut self) -> String {
+    fn status(&mut self, told: bool) -> String {
         let status = format!("STATUS {} (UIDNEXT UIDVALIDITY)", self.name);
-        self.command(Command::Status, &status)
+        self.command(Command::Status { told }, &status)
     }
 
     fn move_to(&mut self, uid_next: Option<u32>) {

@@ -27,6 +27,9 @@ use super::refusal::{code_or_throttled, failure, retry_after};
 use super::wire::{Wire, WireError};
 use crate::vault::{Credential, Secret};
 
+// async-imap logs what it sends, passwords included, at the `log` crate's level trace. That level must not exist.
+const _: () = assert!(log::STATIC_MAX_LEVEL as usize <= log::LevelFilter::Debug as usize);
+
 /// What a server may send before it is logged in to, in bytes. The largest providers send some 2,000.
 pub(super) const LOGIN_ALLOWANCE: usize = 256 * 1024;
 
@@ -254,82 +257,60 @@ fn silence(code: FailureCode, what: &str, deadline: Duration) -> Failure {
     failure(code, &format!("{what} within {} s", deadline.as_secs_f32()))
 }
 
-/// A credential that fits its mechanism.
-pub(super) enum Login<'a> {
-    Plain { username: &'a SecretString, password: &'a SecretString },
-    Login { username: &'a SecretString, password: &'a SecretString },
-    XOAuth2 { username: &'a SecretString, token: &'a SecretString },
+/// A mechanism, and a credential that fits it.
+pub(super) struct Login<'a> {
+    mechanism: Mechanism,
+    username: &'a SecretString,
+    secret: &'a SecretString,
 }
 
 impl<'a> Login<'a> {
     /// # Errors
     /// `CREDENTIAL_MISMATCH`: the secret is of another kind, or has characters that the mechanism can't carry.
     pub(super) fn new(mechanism: Mechanism, credential: &'a Credential) -> Result<Self, Failure> {
-        let username = &credential.username;
-        let (login, unfit): (_, fn(char) -> bool) = match (mechanism, &credential.secret) {
+        let (secret, unfit): (_, fn(char) -> bool) = match (mechanism, &credential.secret) {
             // RFC 4616 §2
-            (Mechanism::Plain, Secret::Password(password)) => (Self::Plain { username, password }, |c| c == '\0'),
+            (Mechanism::Plain, Secret::Password(password)) => (password, |c| c == '\0'),
             // RFC 3501 §9, quoted
-            (Mechanism::Login, Secret::Password(password)) => {
-                (Self::Login { username, password }, |c| matches!(c, '\0' | '\r' | '\n'))
-            }
-            (Mechanism::XOAuth2, Secret::AccessToken(token)) => {
-                (Self::XOAuth2 { username, token }, |c| c.is_ascii_control())
-            }
+            (Mechanism::Login, Secret::Password(password)) => (password, |c| matches!(c, '\0' | '\r' | '\n')),
+            (Mechanism::XOAuth2, Secret::AccessToken(token)) => (token, |c| c.is_ascii_control()),
             _ => return Err(failure(FailureCode::CredentialMismatch, "a secret of another kind")),
         };
-        if username.expose_secret().contains(unfit) || login.secret().contains(unfit) {
+        let username = &credential.username;
+        if username.expose_secret().contains(unfit) || secret.expose_secret().contains(unfit) {
             return Err(failure(FailureCode::CredentialMismatch, "a character that the mechanism can't carry"));
         }
-        Ok(login)
+        Ok(Self { mechanism, username, secret })
     }
 
     /// Whether the server let us in.
     async fn run<S: AsyncRead + AsyncWrite + Unpin + Send>(&self, tap: &mut Tap<S>) -> bool {
         let client = Client::new(tap);
-        let mechanism = match self {
-            Self::Login { username, password } => {
-                return client.login(username.expose_secret(), password.expose_secret()).await.is_ok();
-            }
-            Self::Plain { .. } => "PLAIN",
-            Self::XOAuth2 { .. } => "XOAUTH2",
-        };
-        client.authenticate(mechanism, Answers(Some(self.answer()))).await.is_ok()
-    }
-
-    /// What is sent, before base64.
-    fn answer(&self) -> Zeroizing<Vec<u8>> {
-        Zeroizing::new(match self {
-            Self::Plain { username, password } | Self::Login { username, password } => {
-                [b"\0", username.expose_secret().as_bytes(), b"\0", password.expose_secret().as_bytes()].concat()
-            }
-            Self::XOAuth2 { username, token } => [
-                b"user=",
-                username.expose_secret().as_bytes(),
-                b"\x01auth=Bearer ",
-                token.expose_secret().as_bytes(),
-                b"\x01\x01",
-            ]
-            .concat(),
-        })
-    }
-
-    fn secret(&self) -> &str {
-        match self {
-            Self::Plain { password, .. } | Self::Login { password, .. } => password.expose_secret(),
-            Self::XOAuth2 { token, .. } => token.expose_secret(),
+        let answers = Answers(Some(self.answer()));
+        match self.mechanism {
+            Mechanism::Login => client.login(self.username.expose_secret(), self.secret.expose_secret()).await.is_ok(),
+            Mechanism::Plain => client.authenticate("PLAIN", answers).await.is_ok(),
+            Mechanism::XOAuth2 => client.authenticate("XOAUTH2", answers).await.is_ok(),
         }
+    }
+
+    /// What is sent to a SASL mechanism, before base64.
+    fn answer(&self) -> Zeroizing<Vec<u8>> {
+        let (username, secret) = (self.username.expose_secret().as_bytes(), self.secret.expose_secret().as_bytes());
+        Zeroizing::new(match self.mechanism {
+            Mechanism::Plain | Mechanism::Login => [b"\0", username, b"\0", secret].concat(),
+            Mechanism::XOAuth2 => [b"user=", username, b"\x01auth=Bearer ", secret, b"\x01\x01"].concat(),
+        })
     }
 
     /// What the server said, without the account's name; nothing of it, if it repeats the secret.
     fn redact(&self, said: &str) -> Evidence {
-        let secret = self.secret();
+        let secret = self.secret.expose_secret();
         let encoded = Zeroizing::new(BASE64_STANDARD.encode(self.answer()));
         if (!secret.is_empty() && said.contains(secret)) || said.contains(encoded.trim_end_matches('=')) {
             return Evidence::redact("withheld: the server repeated the credential", None);
         }
-        let (Self::Plain { username, .. } | Self::Login { username, .. } | Self::XOAuth2 { username, .. }) = self;
-        Evidence::redact(said, Some(username.expose_secret()))
+        Evidence::redact(said, Some(self.username.expose_secret()))
     }
 }
 

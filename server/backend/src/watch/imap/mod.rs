@@ -3,9 +3,6 @@
 //! [`Dialer::connect`] does all that happens once: addresses, TLS, the login (`login`, by async-imap), EXAMINE (`examine`).
 //! Its future has ended, and its memory is free, before the watch begins, which is a [`Connection`]: a `wire` of bounded
 //! lines and a `dialogue` that knows neither socket nor clock.
-//!
-//! async-imap logs what it sends, passwords included, at the `log` crate's level *trace*, target
-//! `async_imap::imap_stream`: a subscriber that is fed by `log` must leave that target out.
 
 #[cfg(test)]
 mod cancel_tests;
@@ -52,6 +49,20 @@ impl Default for Deadlines {
             tls: Duration::from_secs(15),
             greeting: Duration::from_secs(20),
             command: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Deadlines {
+    /// None of them longer than `longest`.
+    #[must_use]
+    pub fn at_most(self, longest: Duration) -> Self {
+        let Self { connect, tls, greeting, command } = self;
+        Self {
+            connect: connect.min(longest),
+            tls: tls.min(longest),
+            greeting: greeting.min(longest),
+            command: command.min(longest),
         }
     }
 }

@@ -87,11 +87,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.flushed = false;
     }
 
-    /// Sends what there is to send, then answers the next line. It may be dropped at any moment; nothing is lost.
+    /// Sends what there is to send, and answers the next line. It may be dropped at any moment; nothing is lost.
     pub(super) async fn turn(&mut self) -> Result<Vec<u8>, WireError> {
         std::future::poll_fn(|cx| {
-            ready!(self.poll_flush_unsent(cx))?;
-            self.poll_line(cx)
+            let sent = self.poll_flush_unsent(cx);
+            // Read even if nothing can be sent: the other end may be waiting for just that, or have said why it hangs up.
+            match (self.poll_line(cx), sent) {
+                (Poll::Pending, Poll::Ready(Err(error))) => Poll::Ready(Err(error)),
+                (line, _) => line,
+            }
         })
         .await
     }

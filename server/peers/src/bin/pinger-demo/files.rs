@@ -40,7 +40,7 @@ impl Files {
             Err(error) => bail!("reading {}: {error}", path.display()),
         }
         let key = random_hex();
-        self.write(&path, &format!("{key}\n"))?;
+        write(&path, &format!("{key}\n"))?;
         Ok(key)
     }
 
@@ -54,7 +54,7 @@ impl Files {
         receiver.authority().write(&self.folder)?;
         let key = receiver.provider_key();
         let key_file = format!("AuthKey_{}.p8", key.key_id);
-        self.write(&self.folder.join(&key_file), key.pem())?;
+        write(&self.folder.join(&key_file), key.pem())?;
         let (key_id, team_id) = (&key.key_id, &key.team_id);
         let digest = hex(&Sha256::digest(self.app_key.as_bytes()));
         let push_url = format!("https://{}", receiver.address());
@@ -91,7 +91,7 @@ ca = \"ca.pem\"
 authentication = {{ token = {{ key = \"{key_file}\", key_id = \"{key_id}\", team_id = \"{team_id}\" }} }}
 "
         );
-        self.write(&self.configuration(), &text)
+        write(&self.configuration(), &text)
     }
 
     /// The configuration of the server.
@@ -123,15 +123,15 @@ authentication = {{ token = {{ key = \"{key_file}\", key_id = \"{key_id}\", team
     pub(crate) fn app_key(&self) -> &str {
         &self.app_key
     }
+}
 
-    #[expect(clippy::unused_self, reason = "files are written by whoever has the folder")]
-    fn write(&self, path: &Path, text: &str) -> Result<()> {
-        let write = || {
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-            file.write_all(text.as_bytes())
-        };
-        write().with_context(|| format!("writing {}", path.display()))
-    }
+/// Writes a file that is ours alone.
+fn write(path: &Path, text: &str) -> Result<()> {
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        file.write_all(text.as_bytes())
+    };
+    write().with_context(|| format!("writing {}", path.display()))
 }
 
 /// 64 random hexadecimal digits, as in a device token.

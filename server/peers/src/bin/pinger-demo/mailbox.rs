@@ -14,7 +14,7 @@ use crate::wire::Wire;
 pub(crate) const USER: &str = "demo";
 
 /// Its password.
-pub(crate) const PASSWORD: &str = "demo's password";
+pub(crate) const PASSWORD: &str = "demo-password";
 
 enum Server {
     Dovecot(Box<Dovecot>),
@@ -41,7 +41,7 @@ impl Mailbox {
                     let wire = Wire::open(dovecot.imaps_address()).await?;
                     return Ok(Self { server: Server::Dovecot(Box::new(dovecot)), why_small: None, wire });
                 }
-                Err(error) => why_small = Some(format!("Dovecot does not start: {error:#}")),
+                Err(error) => why_small = Some(format!("Dovecot is here, but does not start: {}", last_line(&error))),
             }
         }
         let users = vec![(USER.to_owned(), PASSWORD.to_owned())];
@@ -86,4 +86,10 @@ impl Mailbox {
             Server::Small(server) => server.deliver(USER).await.map(drop),
         }
     }
+}
+
+/// What went wrong, in a line: where a log is part of the error, its last.
+fn last_line(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().trim_end_matches(':').to_owned()
 }

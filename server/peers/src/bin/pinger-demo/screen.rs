@@ -11,7 +11,7 @@ const STEPS: usize = 6;
 const INDENT: usize = 5;
 
 /// The width of a detail's name.
-const NAME: usize = 16;
+const NAME: usize = 18;
 
 /// The terminal, or whatever the standard output is. That nobody reads it any more is no reason to fail.
 pub(crate) struct Screen {
@@ -24,7 +24,6 @@ impl Screen {
     }
 
     /// A line as it is.
-    #[expect(clippy::unused_self, reason = "whoever may write has a screen")]
     pub(crate) fn line(&self, text: impl Display) {
         let mut out = stdout().lock();
         let _ = writeln!(out, "{text}");

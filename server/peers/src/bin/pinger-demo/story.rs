@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
 use peers::apns::{ApnsOptions, ApnsReceiver, ReceivedPush};
@@ -162,6 +162,7 @@ fn to_this_server(server: &Server, files: &Files) -> Vec<String> {
 async fn show_a_push(mailbox: &Mailbox, receiver: &ApnsReceiver, token: &str, screen: &Screen) -> Result<String> {
     mailbox.wire().quiet(QUIET).await;
     screen.step(5, "Mail", format!("delivering one to {USER}"));
+    mailbox.wire().mark();
     let delivery = deliver(mailbox).await?;
     screen.detail("delivered", format!("in {}", milliseconds(delivery.elapsed())));
 
@@ -170,12 +171,17 @@ async fn show_a_push(mailbox: &Mailbox, receiver: &ApnsReceiver, token: &str, sc
         .wait_for(PUSH, |push| push.token == token && push.at >= delivery)
         .await
         .with_context(|| format!("no push came within {} s", PUSH.as_secs()))?;
-    for name in ["apns-topic", "apns-push-type", "apns-priority", "apns-collapse-id", "apns-expiration"] {
+    for name in ["apns-topic", "apns-push-type", "apns-priority", "apns-collapse-id"] {
         let value = push.headers.get(name).and_then(|value| value.to_str().ok());
         screen.detail(name, value.unwrap_or("(absent)"));
     }
-    let valid = if push.valid { "in order, as all that Apple checks" } else { "the push was refused as Apple would" };
-    screen.detail("authorization", format!("a provider token (JWT, ES256): {valid}"));
+    let left = push.expiration.map(|at| at.saturating_sub(since_1970(push.at_time)));
+    screen
+        .detail("apns-expiration", left.map_or_else(|| "(absent)".to_owned(), |left| format!("in {} min", left / 60)));
+    screen.detail(
+        "authorization",
+        if push.valid { "a provider token (JWT, ES256), signature checked" } else { "see below" },
+    );
     for warning in &push.warnings {
         screen.detail("warning", warning);
     }
@@ -194,9 +200,12 @@ async fn show_a_push(mailbox: &Mailbox, receiver: &ApnsReceiver, token: &str, sc
     Ok(figures.sentence())
 }
 
+fn since_1970(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
 /// Delivers a mail; answers when that began.
 async fn deliver(mailbox: &Mailbox) -> Result<Instant> {
-    mailbox.wire().mark();
     let begin = Instant::now();
     mailbox.deliver().await.context("the mail could not be delivered")?;
     Ok(begin)
@@ -241,20 +250,22 @@ async fn stay_up(stage: &mut Stage, options: &Options, screen: &Screen, stop: &C
             error = stage.server.ended() => return Err(error),
             Some(()) = enter.recv() => {
                 // Of several mails that become one push, the first counts.
+                if delivery.is_none() {
+                    stage.mailbox.wire().mark();
+                }
                 let begin = deliver(&stage.mailbox).await?;
                 delivery.get_or_insert(begin);
                 screen.line("mail  delivered to the demo's mailbox");
             }
             push = next_push(&stage.receiver, seen) => {
                 seen += 1;
-                let what = &push.payload["pinger"];
-                let (event, contexts) = (what["event"].as_str().unwrap_or("?"), &what["contexts"]);
+                let what = what_happened(&push);
                 if push.token == stage.token {
-                    let took = delivery.take().map(|delivery| Figures::new(delivery, &push, &stage.mailbox));
-                    screen.line(format!("push  {event} for {contexts}: {}", took.map_or_else(String::new, |took| took.sentence())));
+                    let took = delivery.take().map(|delivery| Figures::new(delivery, &push, &stage.mailbox).sentence());
+                    screen.line(format!("push  {what}; {}", took.unwrap_or_default()));
                     acknowledge(stage, screen).await;
                 } else {
-                    screen.line(format!("push  {event} for {contexts}, to a device of yours"));
+                    screen.line(format!("push  {what}, a mailbox of yours"));
                 }
             }
         }
@@ -266,6 +277,13 @@ async fn acknowledge(stage: &Stage, screen: &Screen) {
     if let Err(error) = stage.device.acknowledge().await {
         screen.line(format!("The phone could not acknowledge the push: {error:#}"));
     }
+}
+
+/// “new_mail for demo-mailbox”.
+fn what_happened(push: &ReceivedPush) -> String {
+    let ours = &push.payload["pinger"];
+    let contexts: Vec<_> = ours["contexts"].as_array().into_iter().flatten().filter_map(|text| text.as_str()).collect();
+    format!("{} for {}", ours["event"].as_str().unwrap_or("something"), contexts.join(", "))
 }
 
 async fn next_push(receiver: &ApnsReceiver, seen: usize) -> ReceivedPush {

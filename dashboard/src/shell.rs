@@ -215,6 +215,7 @@ fn menu(who: &Who, theme: Theme, path: String) -> AnyView {
                 <input type="hidden" name="back" value=path/>
                 <fieldset><legend>"Theme"</legend><div class="seg">{themes}</div></fieldset>
             </form>
+            <a class="b quiet" href="/account">{Icon::Key.view()}"Your account"</a>
             <form method="post" action="/sign-out">
                 <input type="hidden" name="csrf" value=who.csrf.clone()/>
                 <button class="b quiet">{Icon::Leave.view()}"Sign out"</button>

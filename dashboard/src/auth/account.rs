@@ -228,7 +228,7 @@ pub(super) async fn end_sign_in(
     Form(form): Form<Which>,
 ) -> Result<Response, Failure> {
     let found = auth.store().sign_in(&form.id).await?;
-    if !found.is_some_and(|(sign_in, _)| sign_in.staff == staff.id) {
+    if found.is_none_or(|(sign_in, _)| sign_in.staff != staff.id) {
         return Err(Failure::Missing);
     }
     let entry = auth.entry(&staff.name, &client, AuditAction::SignInsEnded, staff.name.clone());

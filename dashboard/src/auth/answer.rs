@@ -55,10 +55,10 @@ impl IntoResponse for Failure {
             }
             Self::Missing => (StatusCode::NOT_FOUND, Trouble::NoPage),
             Self::Malformed => (StatusCode::UNPROCESSABLE_ENTITY, Trouble::Stale),
-            Self::Busy => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                Trouble::NoStore { evidence: "too many people sign in at once; try again in a moment".to_owned() },
-            ),
+            Self::Busy => {
+                let text = "Too many people sign in at once. Go back, and try again in a moment.\n";
+                return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "2")], text).into_response();
+            }
             Self::Store(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the dashboard can't use the store");
                 (StatusCode::SERVICE_UNAVAILABLE, Trouble::NoStore { evidence: error.to_string() })

@@ -159,11 +159,11 @@ mod tests {
         }
         let refused = throttle.take("kim", host(9), NOW);
         assert_eq!(refused, Err(Throttled { wait: Duration::from_secs(30), first: true }));
-        assert_eq!(throttle.take("kim", host(10), NOW).unwrap_err().first, false);
+        assert!(!throttle.take("kim", host(10), NOW).unwrap_err().first);
         assert_eq!(throttle.take("amara", host(11), NOW), Ok(()));
         let later = NOW.after(Duration::from_secs(30));
         assert_eq!(throttle.take("kim", host(12), later), Ok(()));
-        assert_eq!(throttle.take("kim", host(13), later).unwrap_err().first, true, "a new row of refusals");
+        assert!(throttle.take("kim", host(13), later).unwrap_err().first, "a new row of refusals");
         throttle.succeeded("kim", host(1), later);
         assert_eq!(throttle.take("kim", host(14), later), Ok(()));
     }

@@ -43,7 +43,7 @@ impl SignIn {
                     <button class="b primary wide">"Sign in"</button>
                 </form>
             </div>
-            <p class="small">"First start? The one-time link is in the log of the backend."<br/>"Forgotten the password? Any admin can send a new link."</p>
+            <p class="small">"First start? The backend printed a one-time link."<br/>"Forgotten the password? Any admin can send a new link."</p>
         }
         .into_any()
     }

@@ -3,10 +3,12 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use dashboard::{Argon2Config, Config};
+use dashboard::{Argon2Config, Config, Tls};
+use peers::certificate::Authority;
+use reqwest::redirect::Policy;
 use store::StaffName;
 
-use crate::support::{PASSWORD, World, config};
+use crate::support::{Browser, PASSWORD, World, config};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -49,7 +51,7 @@ async fn what_opens_something_is_stored_as_a_hash() {
     let bytes = world.bytes();
     let holds = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
     assert!(holds(b"kim"), "it is the right file");
-    assert!(!holds(cookie.as_bytes()) && !holds(link[link.len() - 43..].as_bytes()));
+    assert!(!holds(cookie.as_bytes()) && !holds(&link.as_bytes()[link.len() - 43..]));
     assert!(!holds(PASSWORD.as_bytes()) && !holds(authenticator.secret()));
     assert!(!holds(codes[0].as_bytes()) && !holds(codes[0].replace('-', "").to_uppercase().as_bytes()));
 }
@@ -75,6 +77,34 @@ async fn the_cookie_is_for_this_server_alone() {
     assert!(cookie.starts_with("__Host-pinger="), "{cookie}");
     assert!(cookie.ends_with("; Path=/; HttpOnly; SameSite=Lax; Secure"), "{cookie}");
     assert_eq!(page.headers["strict-transport-security"], "max-age=31536000");
+}
+
+#[tokio::test]
+async fn with_tls_cookies_are_for_tls_alone() {
+    let world = World::new().await;
+    let authority = Authority::new().unwrap();
+    let files = authority.issue_server().unwrap().write(world.folder.path(), "dashboard").unwrap();
+    let tls = Some(Tls { certificate: files.certificate, key: files.key });
+    let server = world.serve_with(&Config { tls, ..config() }).await;
+    assert!(server.url.starts_with("https://127.0.0.1:"), "{}", server.url);
+    for protocol in ["h2", "http/1.1"] {
+        let rustls = authority.client_config(&[protocol.as_bytes()]).unwrap();
+        let client = reqwest::Client::builder().redirect(Policy::none());
+        let client = client.tls_backend_preconfigured((*rustls).clone()).build().unwrap();
+        let mut browser = Browser::with_client(client, &server.url);
+        let page = match &server.link {
+            Some(link) if protocol == "h2" => {
+                let path = link.strip_prefix(&server.url).unwrap();
+                browser.post(path, &[("name", "kim"), ("password", PASSWORD)]).await
+            }
+            _ => browser.sign_in("kim", PASSWORD).await,
+        };
+        assert_eq!(page.status, 303, "{}", page.text);
+        let cookie = page.headers["set-cookie"].to_str().unwrap();
+        assert!(cookie.starts_with("__Host-pinger=") && cookie.ends_with("; Secure"), "{cookie}");
+        assert_eq!(page.headers["strict-transport-security"], "max-age=31536000");
+        assert!(browser.is_in().await);
+    }
 }
 
 #[tokio::test]

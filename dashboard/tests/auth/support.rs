@@ -77,7 +77,8 @@ impl World {
             breaker_open: Box::new(|| false),
         };
         let dashboard = Dashboard::bind(config, access).await.unwrap();
-        let url = format!("http://{}", dashboard.local_addr());
+        let url = dashboard.url().to_owned();
+        let url = if config.origin.is_some() { format!("http://{}", dashboard.local_addr()) } else { url };
         let link = dashboard.first_sign_up().await.unwrap();
         let hashed = Box::new(dashboard.passwords_hashed());
         let stop = CancellationToken::new();
@@ -177,7 +178,11 @@ pub(crate) struct Page {
 
 impl Browser {
     pub(crate) fn new(base: &str) -> Self {
-        Self { client: client(), base: base.to_owned(), cookies: BTreeMap::new(), csrf: None }
+        Self::with_client(client(), base)
+    }
+
+    pub(crate) fn with_client(client: reqwest::Client, base: &str) -> Self {
+        Self { client, base: base.to_owned(), cookies: BTreeMap::new(), csrf: None }
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {

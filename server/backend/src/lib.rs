@@ -6,6 +6,7 @@
 mod api;
 mod clock;
 mod config;
+mod handle;
 mod history;
 mod listen;
 mod node;
@@ -18,4 +19,5 @@ pub mod watch;
 
 pub use clock::Clock;
 pub use config::{ApnsAuthentication, ApnsConfig, Config, Listen, MutualTls};
+pub use handle::{Actor, Handle, HandleError, OpenBreaker, PingReport, PingStep};
 pub use server::{Backend, BackendError};

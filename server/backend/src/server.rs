@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::api::Api;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::handle::Handle;
 use crate::listen::Listener;
 use crate::node;
 use crate::push::apns::{Apns, ApnsError};
@@ -153,6 +154,11 @@ impl Backend {
     /// Where the gateway calls, if that is TCP.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// What staff can do, for the dashboard.
+    pub fn handle(&self) -> Handle {
+        Handle { sessions: self.api.sessions.clone(), keys: self.api.keys.clone(), sender: self.sender.clone() }
     }
 
     /// The store.

@@ -11,12 +11,15 @@ use store::{Change, NewPush, SessionRecord, Store, StoreError};
 use tokio::sync::Notify;
 
 use crate::clock::{self, Clock};
+use crate::handle::Ping;
 use crate::history;
 
 /// The watches that this node runs, so that they can be woken. A wake carries nothing: the watch reads the store.
 #[derive(Default)]
 pub(crate) struct Watches {
     running: Mutex<HashMap<SessionId, Arc<Notify>>>,
+    /// Pings that staff asked for and that their watches have not taken up yet.
+    pings: Mutex<HashMap<SessionId, Ping>>,
 }
 
 impl Watches {
@@ -36,6 +39,22 @@ impl Watches {
 
     pub(crate) fn leave(&self, id: SessionId) {
         self.lock().remove(&id);
+        self.take_ping(id);
+    }
+
+    /// Asks the watch of a session for a ping, if it is here. A second one in a hurry replaces the first.
+    pub(crate) fn ask(&self, id: SessionId, ping: Ping) -> bool {
+        let here = self.lock().contains_key(&id);
+        if here {
+            self.pings.lock().unwrap_or_else(PoisonError::into_inner).insert(id, ping);
+            self.wake(id);
+        }
+        here
+    }
+
+    /// The ping that was asked for, if any.
+    pub(crate) fn take_ping(&self, id: SessionId) -> Option<Ping> {
+        self.pings.lock().unwrap_or_else(PoisonError::into_inner).remove(&id)
     }
 
     /// Wakes the watch of a session, if it is here.
@@ -82,6 +101,7 @@ impl Sessions {
         held: &mut Held,
         event: Event,
         push_target: Option<PushTarget>,
+        by: Option<&str>,
     ) -> Result<(), StoreError> {
         let now = self.clock.now();
         let mut life = held.life.clone();
@@ -110,7 +130,7 @@ impl Sessions {
             token_dies: effects.token_dies,
             push_target,
             push,
-            notes: told.map(|note| note.traced(traceparent.clone())).collect(),
+            notes: told.map(|note| note.traced(traceparent.clone()).staff(by.map(str::to_owned))).collect(),
         };
         let (before, queued) = (held.life.state(), effects.push);
         let applied = self.store.change(change).await?;
@@ -135,11 +155,12 @@ impl Sessions {
         id: SessionId,
         event: Event,
         push_target: Option<PushTarget>,
+        by: Option<&str>,
     ) -> Result<Option<SessionRecord>, StoreError> {
         loop {
             let Some(mut record) = self.store.session(id).await? else { return Ok(None) };
             let mut held = Held::from(&record);
-            match self.step(&mut held, event.clone(), push_target.clone()).await {
+            match self.step(&mut held, event.clone(), push_target.clone(), by).await {
                 Ok(()) => {
                     self.watches.wake(id);
                     record.life = held.life;

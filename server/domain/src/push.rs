@@ -106,6 +106,8 @@ pub enum PushKind {
     NewMail,
     /// The session has ended or is about to be useless: register again.
     Register,
+    /// Nothing: staff try whether pushes arrive.
+    Test,
 }
 
 impl PushKind {
@@ -114,6 +116,7 @@ impl PushKind {
         match self {
             Self::NewMail => "new_mail",
             Self::Register => "register",
+            Self::Test => "test",
         }
     }
 }

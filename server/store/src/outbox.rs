@@ -149,7 +149,7 @@ pub(crate) async fn next_due(db: &impl ConnectionTrait, node: NodeId) -> Result<
 
 /// Finds a kind by its stable name.
 pub(crate) fn kind(text: &str) -> Option<PushKind> {
-    [PushKind::NewMail, PushKind::Register].into_iter().find(|kind| kind.as_str() == text)
+    [PushKind::NewMail, PushKind::Register, PushKind::Test].into_iter().find(|kind| kind.as_str() == text)
 }
 
 fn delivery(row: outbox::Model) -> Result<Delivery, StoreError> {

@@ -188,6 +188,14 @@ impl Store {
         self.write(Write::Note { id, at, note }).await.map(|_| ())
     }
 
+    /// The same, and does not wait for it. If the writer is far behind, it is left out.
+    pub fn note_later(&self, id: SessionId, at: Timestamp, note: Note) {
+        let (reply, _) = oneshot::channel();
+        if self.shared.jobs.try_send(Job { write: Write::Note { id, at, note }, reply }).is_err() {
+            tracing::debug!(session = %id, "the store is busy; an entry is left out of the timeline");
+        }
+    }
+
     /// Has what a connection told written, and does not wait for it. If the writer is that far behind, it is left out.
     pub fn connected(&self, id: SessionId, at: Timestamp, connection: Connection) {
         let (reply, _) = oneshot::channel();

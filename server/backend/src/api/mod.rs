@@ -155,7 +155,7 @@ impl Api {
             return Err(ended(&record));
         }
         let event = Event::Deferred { wait, baseline };
-        let changed = self.sessions.apply(record.id, event, push_target).await.map_err(refused)?;
+        let changed = self.sessions.apply(record.id, event, push_target, None).await.map_err(refused)?;
         let record = changed.ok_or_else(|| Refusal::new(Reason::SessionUnknown))?;
         if !record.life.is_live() {
             return Err(ended(&record));
@@ -167,7 +167,7 @@ impl Api {
     async fn stop(&self, request: internal::StopRequest) -> Result<internal::StopResponse, Refusal> {
         let record = self.held(request.holder).await?;
         if record.life.is_live() {
-            self.sessions.apply(record.id, Event::Stopped, None).await.map_err(refused)?;
+            self.sessions.apply(record.id, Event::Stopped, None, None).await.map_err(refused)?;
         }
         Ok(internal::StopResponse { response: Some(v1::StopResponse {}) })
     }

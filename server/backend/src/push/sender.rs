@@ -18,6 +18,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use super::Channel;
 use super::breaker::{Breaker, BreakerRules, Change};
 use crate::clock;
+use crate::handle::OpenBreaker;
 use crate::session::Sessions;
 use crate::telemetry::PUSH;
 
@@ -78,6 +79,12 @@ impl Sender {
 
     fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the breaker holds back, if it is open.
+    pub(crate) fn open_breaker(&self) -> Option<OpenBreaker> {
+        let breaker = self.breaker();
+        breaker.cause().map(|cause| OpenBreaker { cause: cause.to_string(), probe_at: breaker.probe_at() })
     }
 
     /// Starts an attempt for each push that is due, and says when the next one is, if that is known. While the breaker is
@@ -223,7 +230,7 @@ impl Sender {
         if !same_target(&session.push_target, &delivery.target) || since.is_some_and(|at| at < session.created_at) {
             return;
         }
-        if let Err(error) = self.sessions.apply(delivery.session, Event::PushTargetGone, None).await {
+        if let Err(error) = self.sessions.apply(delivery.session, Event::PushTargetGone, None, None).await {
             tracing::error!(error = &error as &dyn std::error::Error, "can't end a session whose push target is gone");
         }
     }

@@ -10,18 +10,19 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Connect, Event, Evidence, Failure, FailureCode, MailTarget, Mailbox, SessionId};
+use domain::{Connect, Event, Evidence, Failure, FailureCode, Life, MailTarget, Mailbox, SessionId};
 use proto::trace;
-use store::{Claimed, Note, SessionRecord, Store, StoreError};
+use store::{Claimed, Note, SessionRecord, Store, StoreError, TimelineKind};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 
+use crate::handle::{Ping, PingReport};
 use crate::session::{Held, Sessions, Watches};
 use crate::telemetry::{CONNECT, DEADLINE, MAIL, episode};
 use crate::vault::{Binding, KeyRing, OpenError};
-use imap::{Connection, Dialer};
+use imap::{Connection, Dialer, Dialled};
 
 /// The pause after the store failed.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -54,6 +55,28 @@ enum Woken {
     Stop,
 }
 
+/// A ping that staff asked for, if they did, and the session's life before it.
+struct Forced<'a> {
+    ping: Option<&'a Ping>,
+    before: &'a Life,
+}
+
+impl Forced<'_> {
+    fn report(&self, report: PingReport) {
+        if let Some(ping) = self.ping {
+            ping.report(report);
+        }
+    }
+
+    fn dialled(&self, dialled: Dialled) {
+        self.report(match dialled {
+            Dialled::Connected => PingReport::Connected,
+            Dialled::LoggedIn => PingReport::LoggedIn,
+            Dialled::Opened => PingReport::Opened,
+        });
+    }
+}
+
 impl Watcher {
     pub(crate) fn store(&self) -> &Store {
         &self.sessions.store
@@ -82,8 +105,19 @@ impl Watcher {
             };
             let Some(record) = Box::pin(self.load(id, stop)).await else { return };
             let mut held = Held::from(&record);
+            let ping = match held.life.connect() {
+                Connect::No if held.life.is_live() => self.watches().take_ping(id),
+                _ => None,
+            };
             let left = match (held.life.connect(), turn) {
                 _ if !held.life.is_live() => return,
+                (Connect::No, turn) if ping.is_some() => {
+                    drop(turn);
+                    let turn = stop.run_until_cancelled(self.connects.acquire()).await.and_then(Result::ok);
+                    let Some(turn) = turn else { return };
+                    connects = false;
+                    self.attend(record, &mut held, turn, ping, wake, stop).await
+                }
                 (Connect::No, turn) => {
                     drop((record, turn));
                     let left = self.pause(&mut held, wake, stop).await;
@@ -96,20 +130,7 @@ impl Watcher {
                 }
                 (Connect::ForBaseline | Connect::ToWatch, Some(turn)) => {
                     connects = false;
-                    let renew_after = record.response_timeout;
-                    let registration = record.traceparent.clone();
-                    // Dialling is large and short: it lives in a box of its own, which is gone when it is done.
-                    let dialled = Box::pin(self.connect(record, &mut held, turn, wake, stop)).await;
-                    match dialled {
-                        Some(connection) if held.life.connect() == Connect::ToWatch => {
-                            self.idle(connection, &mut held, renew_after, registration.as_deref(), wake, stop).await
-                        }
-                        Some(connection) => {
-                            Box::pin(connection.close()).await;
-                            Left::Closed
-                        }
-                        None => Left::Closed,
-                    }
+                    self.attend(record, &mut held, turn, None, wake, stop).await
                 }
             };
             match left {
@@ -117,6 +138,31 @@ impl Watcher {
                 Left::Closed if stop.is_cancelled() => return,
                 Left::Closed => {}
             }
+        }
+    }
+
+    /// Connects, and stays for as long as the session wants that.
+    async fn attend(
+        &self,
+        record: SessionRecord,
+        held: &mut Held,
+        turn: SemaphorePermit<'_>,
+        ping: Option<Ping>,
+        wake: &Notify,
+        stop: &CancellationToken,
+    ) -> Left {
+        let renew_after = record.response_timeout;
+        let registration = record.traceparent.clone();
+        // Dialling is large and short: it lives in a box of its own, which is gone when it is done.
+        match Box::pin(self.connect(record, held, turn, ping, wake, stop)).await {
+            Some(connection) if held.life.connect() == Connect::ToWatch => {
+                self.idle(connection, held, renew_after, registration.as_deref(), wake, stop).await
+            }
+            Some(connection) => {
+                Box::pin(connection.close()).await;
+                Left::Closed
+            }
+            None => Left::Closed,
         }
     }
 
@@ -140,7 +186,7 @@ impl Watcher {
     /// because a database is busy.
     async fn report(&self, held: &mut Held, event: Event, stop: &CancellationToken) {
         loop {
-            match self.sessions.step(held, event.clone(), None).await {
+            match self.sessions.step(held, event.clone(), None, None).await {
                 Ok(()) => return,
                 Err(StoreError::Conflict(_)) => match self.load(held.id, stop).await {
                     Some(record) => *held = Held::from(&record),
@@ -179,13 +225,21 @@ impl Watcher {
         record: SessionRecord,
         held: &mut Held,
         turn: SemaphorePermit<'_>,
+        ping: Option<Ping>,
         wake: &Notify,
         stop: &CancellationToken,
     ) -> Option<Connection> {
         let span = episode!(CONNECT, held.id, record.traceparent.as_deref());
+        if let Some(cause) = ping.as_ref().and_then(|ping| ping.actor.traceparent.as_deref()) {
+            trace::link_to(&span, cause);
+        }
         async {
             let began = Instant::now();
-            let mut dial = pin!(self.dial(&record));
+            let before = held.life.clone();
+            let forced = Forced { ping: ping.as_ref(), before: &before };
+            forced.report(PingReport::Connecting { host: record.mail.host().to_string() });
+            let tell = |dialled| forced.dialled(dialled);
+            let mut dial = pin!(self.dial(&record, &tell));
             let dialled = loop {
                 tokio::select! {
                     dialled = &mut dial => break dialled,
@@ -194,7 +248,7 @@ impl Watcher {
                 }
                 // A Stop or a Revoke closes a connection in the making too, and drops the open credential.
                 *held = Held::from(&self.load(held.id, stop).await?);
-                if held.life.connect() == Connect::No {
+                if held.life.connect() == Connect::No && (ping.is_none() || !held.life.is_live()) {
                     return None;
                 }
             };
@@ -203,9 +257,11 @@ impl Watcher {
                 Ok(connection) => {
                     self.tell_connected(held.id, began.elapsed(), connection.mailbox());
                     self.report(held, Event::Connected(connection.mailbox()), stop).await;
+                    self.tell_pinged(&forced, held, Ok(connection.mailbox()));
                     Some(connection)
                 }
                 Err(failure) => {
+                    self.tell_pinged(&forced, held, Err(&failure));
                     self.fail(held, failure, Duration::ZERO, stop).await;
                     None
                 }
@@ -221,6 +277,31 @@ impl Watcher {
         self.store().connected(id, self.sessions.clock.now(), store::Connection { note, handshake: None });
     }
 
+    /// Has whoever asked for a ping, and the timeline, told what it found.
+    fn tell_pinged(&self, forced: &Forced<'_>, held: &Held, found: Result<Mailbox, &Failure>) {
+        let Some(ping) = forced.ping else { return };
+        let note = Note::new(TimelineKind::PingDone).staff(Some(ping.actor.staff.clone()));
+        let note = match found {
+            Ok(mailbox) => {
+                let after = mailbox.uid_next.get();
+                let before = forced.before.baseline.map_or(after, |baseline| baseline.uid_next.get());
+                ping.report(PingReport::Asked { before, after });
+                ping.report(match &held.life {
+                    life if life.owed => PingReport::Gathered,
+                    life if life.silence > forced.before.silence => PingReport::Pushed,
+                    _ => PingReport::NothingNew,
+                });
+                note.numbers(Some(before.into()), Some(after.into()))
+            }
+            Err(failure) => {
+                let (code, evidence) = (failure.code, failure.evidence.as_str().to_owned());
+                ping.report(PingReport::Failed { code, evidence: evidence.clone() });
+                note.detail(format!("{code} {evidence}").trim_end().to_owned())
+            }
+        };
+        self.store().note_later(held.id, self.sessions.clock.now(), note.traced(trace::current_traceparent()));
+    }
+
     async fn fail(&self, held: &mut Held, failure: Failure, lived: Duration, stop: &CancellationToken) {
         let span = Span::current();
         span.record("pinger.failure", failure.code.as_str());
@@ -234,7 +315,11 @@ impl Watcher {
         self.report(held, Event::Failed { failure, lived }, stop).await;
     }
 
-    async fn dial(&self, record: &SessionRecord) -> Result<Connection, Failure> {
+    async fn dial(
+        &self,
+        record: &SessionRecord,
+        tell: &(dyn Fn(Dialled) + Send + Sync),
+    ) -> Result<Connection, Failure> {
         let unreadable = |error: OpenError| {
             Failure::new(FailureCode::CredentialUnreadable, Evidence::redact(&error.to_string(), None))
         };
@@ -242,7 +327,39 @@ impl Watcher {
         let binding = Binding::for_target(&record.user, &record.device, &record.context, &record.mail);
         let credential = self.keys.open(sealed, &binding).map_err(unreadable)?;
         let MailTarget::Imap(imap) = &record.mail;
-        self.dialer.connect(imap, &credential).await
+        self.dialer.connect_telling(imap, &credential, tell).await
+    }
+
+    /// A ping that staff asked for, on an open connection.
+    async fn ping(
+        &self,
+        connection: &mut Connection,
+        held: &mut Held,
+        ping: &Ping,
+        registration: Option<&str>,
+        stop: &CancellationToken,
+    ) -> Result<(), Failure> {
+        let span = episode!(MAIL, held.id, registration);
+        if let Some(cause) = ping.actor.traceparent.as_deref() {
+            trace::link_to(&span, cause);
+        }
+        async {
+            let before = held.life.clone();
+            let forced = Forced { ping: Some(ping), before: &before };
+            match connection.ping().await {
+                Ok(mailbox) => {
+                    self.report(held, Event::Checked(mailbox), stop).await;
+                    self.tell_pinged(&forced, held, Ok(mailbox));
+                    Ok(())
+                }
+                Err(failure) => {
+                    self.tell_pinged(&forced, held, Err(&failure));
+                    Err(failure)
+                }
+            }
+        }
+        .instrument(span)
+        .await
     }
 
     /// Watches an open connection.
@@ -266,6 +383,14 @@ impl Watcher {
             if held.life.connect() != Connect::ToWatch {
                 Box::pin(connection.close()).await;
                 return Left::Closed;
+            }
+            if let Some(ping) = self.watches().take_ping(held.id) {
+                if let Err(failure) = Box::pin(self.ping(&mut connection, held, &ping, registration, stop)).await {
+                    let span = episode!(CONNECT, held.id, registration);
+                    Box::pin(self.fail(held, failure, since.elapsed(), stop).instrument(span)).await;
+                    return Left::Closed;
+                }
+                continue;
             }
             let woken = tokio::select! {
                 heard = hear(&mut connection, renew_after, mail.as_ref()) => Woken::Server(heard),

@@ -101,6 +101,7 @@ const fn loc_key(kind: PushKind) -> &'static str {
     match kind {
         PushKind::NewMail => "PINGER_NEW_MAIL",
         PushKind::Register => "PINGER_REGISTER",
+        PushKind::Test => "PINGER_TEST",
     }
 }
 

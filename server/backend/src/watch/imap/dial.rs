@@ -20,7 +20,7 @@ use super::connection::{Patience, Watch};
 use super::examine::examine;
 use super::login::{Login, Tap};
 use super::refusal::failure;
-use super::{Connection, Dialer, name, note, span};
+use super::{Connection, Dialled, Dialer, name, note, span};
 use crate::vault::Credential;
 
 /// Why there is no dialer.
@@ -74,7 +74,12 @@ pub(super) fn tls_config(extra_ca: Option<&Path>) -> Result<Arc<ClientConfig>, D
 }
 
 impl Dialer {
-    pub(super) async fn dial(&self, target: &ImapTarget, credential: &Credential) -> Result<Connection, Failure> {
+    pub(super) async fn dial(
+        &self,
+        target: &ImapTarget,
+        credential: &Credential,
+        tell: &(dyn Fn(Dialled) + Send + Sync),
+    ) -> Result<Connection, Failure> {
         // A credential that can't fit needs no connection to find out.
         Login::new(target.mechanism, credential)?;
         let addresses = self.guard.resolve(&target.host, target.port).await?;
@@ -88,10 +93,12 @@ impl Dialer {
             Security::StartTls => self.upgrade(stream, &target.host).await?,
         };
 
+        tell(Dialled::Connected);
         let login = span!("imap.login", target.host, target.port);
         let offered = tap.login(target.mechanism, credential, &self.deadlines).instrument(login.clone()).await;
         note(&login, &offered);
         let idle = offered?.idle;
+        tell(Dialled::LoggedIn);
 
         let mut wire = tap.into_wire();
         let name = name::quoted(&target.mailbox);
@@ -105,6 +112,7 @@ impl Dialer {
             failure.evidence = Evidence::redact(failure.evidence.as_str(), Some(account));
             failure
         })?;
+        tell(Dialled::Opened);
         let watch = Watch::new(wire, opened, name.into_boxed_str(), idle, patience);
         Ok(Connection::new(watch, target.host.clone(), target.port))
     }

@@ -80,6 +80,17 @@ pub struct DialerSettings {
     pub poll_every: Duration,
 }
 
+/// How far a connection in the making has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialled {
+    /// It is made and encrypted, and the server has greeted.
+    Connected,
+    /// The credential was taken.
+    LoggedIn,
+    /// The mailbox is open.
+    Opened,
+}
+
 /// Makes connections to IMAP servers. One for all sessions: they share its TLS configuration, which is most of the memory
 /// that a session would otherwise cost.
 pub struct Dialer {
@@ -105,9 +116,22 @@ impl Dialer {
     /// # Errors
     /// Any failure but `CREDENTIAL_UNREADABLE`. The evidence is the server's last line, without the account's name.
     pub async fn connect(&self, target: &ImapTarget, credential: &Credential) -> Result<Connection, Failure> {
+        self.connect_telling(target, credential, &|_| {}).await
+    }
+
+    /// The same, and tells how far it has come.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_telling(
+        &self,
+        target: &ImapTarget,
+        credential: &Credential,
+        tell: &(dyn Fn(Dialled) + Send + Sync),
+    ) -> Result<Connection, Failure> {
         let span = span!("imap.connect", target.host, target.port);
         // In a box: a future keeps the size of its largest phase, and the caller's goes on to idle for days.
-        let answer = Box::pin(self.dial(target, credential)).instrument(span.clone()).await;
+        let answer = Box::pin(self.dial(target, credential, tell)).instrument(span.clone()).await;
         note(&span, &answer);
         answer
     }

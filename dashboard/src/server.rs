@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{self, Auth, Now, SettingError};
 use crate::config::{Config, Tls};
-use crate::route::{self, Data, Glance};
+use crate::route::{self, AddressHash, Data, Glance};
 
 /// How long requests may take to end when we are told to stop.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -82,6 +82,8 @@ pub struct Access {
     pub secrets: SecretSealer,
     /// Where the time comes from.
     pub now: Now,
+    /// The backend, for acts and for the search by address. Without it the dashboard only shows.
+    pub handle: Option<backend::Handle>,
     /// Whether pushes wait for a breaker.
     pub breaker_open: Box<dyn Fn() -> bool + Send + Sync>,
 }
@@ -105,9 +107,17 @@ impl Dashboard {
             return Err(DashboardError::ClearText(address));
         }
         let tls = config.tls.as_ref().map(tls_config).transpose()?;
+        let handle = access.handle;
         let auth = Auth::new(config, access.store, access.secrets, access.now, access.breaker_open)?;
         let glance = Arc::new(Glance::default());
-        let data = Data { auth: auth.clone(), glance: Arc::clone(&glance), address_hash: None };
+        let address_hash = handle.clone().map(|handle| -> AddressHash { Arc::new(move |address| handle.address_hash(address)) });
+        let data = Data {
+            auth: auth.clone(),
+            glance: Arc::clone(&glance),
+            address_hash,
+            handle,
+            pings: Arc::default(),
+        };
         let routes = auth.protect(Router::new().merge(auth::routes(auth.clone())).merge(route::routes(data)));
         let failed = |source| DashboardError::Listen { address, source };
         let listener = std::net::TcpListener::bind(address).map_err(failed)?;

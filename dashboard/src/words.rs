@@ -144,6 +144,7 @@ pub(crate) const fn push_kind(kind: PushKind) -> &'static str {
     match kind {
         PushKind::NewMail => "New mail",
         PushKind::Register => "Register again",
+        PushKind::Test => "Test push",
     }
 }
 

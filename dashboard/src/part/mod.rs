@@ -12,7 +12,7 @@ pub(crate) mod format;
 pub(crate) mod icon;
 pub(crate) mod mark;
 pub(crate) mod notice;
-#[allow(dead_code, reason = "acts on a session come with the backend's handle; their pages are ready")]
+
 pub(crate) mod run;
 pub(crate) mod sentence;
 pub(crate) mod spark;

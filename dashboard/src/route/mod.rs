@@ -1,5 +1,6 @@
 //! The routes of the pages about sessions, devices and pushes: each loads what its page shows, and shows it.
 
+mod act;
 mod delivery;
 mod devices;
 mod glance;
@@ -16,12 +17,14 @@ use axum::Router;
 use axum::extract::{Form, FromRef, Path, State};
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::{get, post};
+use backend::Handle;
 use domain::Timestamp;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use leptos::prelude::AnyView;
 use serde::Deserialize;
 use store::Store;
 
+pub(crate) use act::Pings;
 pub(crate) use glance::Glance;
 
 use crate::assets;
@@ -39,6 +42,9 @@ pub(crate) struct Data {
     pub(crate) glance: Arc<Glance>,
     /// None where this process has no key for it: then nothing can be searched by address.
     pub(crate) address_hash: Option<AddressHash>,
+    /// None where this process runs no backend: then nothing can be done to a session.
+    pub(crate) handle: Option<Handle>,
+    pub(crate) pings: Arc<Pings>,
 }
 
 impl FromRef<Data> for Auth {
@@ -98,7 +104,10 @@ pub(crate) fn routes(data: Data) -> Router {
         .route("/sessions", get(sessions::page))
         .route("/sessions.csv", get(sessions::csv))
         .route("/sessions/{id}", get(session::page))
-        .route("/sessions/{id}/revoke", get(session::revoke))
+        .route("/sessions/{id}/revoke", get(session::revoke).post(act::revoke))
+        .route("/sessions/{id}/ping", get(act::pinged).post(act::ping))
+        .route("/sessions/{id}/test-push", post(act::test_push))
+        .route("/sessions/{id}/trace", post(act::trace))
         .route("/devices", get(devices::list))
         .route("/devices/{user}/{device}", get(devices::page))
         .route("/pushes", get(pushes::page))

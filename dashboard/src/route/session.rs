@@ -32,7 +32,7 @@ pub(super) struct Asked {
 }
 
 /// A session with all that its pages are made of.
-struct Loaded {
+pub(super) struct Loaded {
     detail: SessionDetail,
     entries: Vec<TimelineEntry>,
     older: Option<TimelineCursor>,
@@ -41,7 +41,7 @@ struct Loaded {
     now: Timestamp,
 }
 
-async fn load(data: &Data, asker: &Asker, id: &str, before: Option<TimelineCursor>) -> Result<Option<Loaded>, Failure> {
+pub(super) async fn load(data: &Data, asker: &Asker, id: &str, before: Option<TimelineCursor>) -> Result<Option<Loaded>, Failure> {
     let Ok(id) = SessionId::parse(id) else { return Ok(None) };
     let Some(detail) = data.store().session_detail(id).await? else { return Ok(None) };
     let page = data.store().timeline(id, before, ENTRIES).await?;
@@ -51,7 +51,7 @@ async fn load(data: &Data, asker: &Asker, id: &str, before: Option<TimelineCurso
 }
 
 impl Loaded {
-    fn subject(&self) -> Subject {
+    pub(super) fn subject(&self) -> Subject {
         let row = &self.detail.row;
         let MailTarget::Imap(imap) = &row.mail;
         let newest = |kind: TimelineKind| self.entries.iter().find(|entry| entry.note.kind == kind);
@@ -79,7 +79,7 @@ impl Loaded {
     }
 }
 
-fn unknown(data: &Data, asker: &Asker, id: String) -> Response {
+pub(super) fn unknown(data: &Data, asker: &Asker, id: String) -> Response {
     let id = id.chars().take(64).collect();
     asker.trouble(data, StatusCode::NOT_FOUND, Trouble::NoSession { id })
 }

@@ -74,6 +74,7 @@ impl World {
             store: self.store.clone(),
             secrets: self.secrets.clone(),
             now: Arc::new(move || Timestamp::from_millis(clock.load(Ordering::SeqCst))),
+            handle: None,
             breaker_open: Box::new(|| false),
         };
         let dashboard = Dashboard::bind(config, access).await.unwrap();

@@ -1,16 +1,12 @@
 //! One session: what is so and why, what happened, what can be done.
 
-#[allow(dead_code, reason = "acts on a session come with the backend's handle; their pages are ready")]
 mod ping;
-#[allow(dead_code, reason = "acts on a session come with the backend's handle; their pages are ready")]
 mod revoke;
 
 use domain::Timestamp;
 use leptos::prelude::*;
 
-#[allow(unused_imports, reason = "acts on a session come with the backend's handle; their pages are ready")]
 pub(crate) use ping::{PingPage, Progress, Reports};
-#[allow(unused_imports, reason = "acts on a session come with the backend's handle; their pages are ready")]
 pub(crate) use revoke::{Reason, RevokePage};
 
 use crate::page::delivery::Delivery;

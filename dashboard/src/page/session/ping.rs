@@ -32,6 +32,8 @@ pub(crate) enum Progress {
     NothingNew,
     /// Over: a push was written.
     Pushed,
+    /// Over: there is new mail, and its push waits for the hold or for the device.
+    Gathered,
     /// Over: it failed.
     Failed {
         code: FailureCode,
@@ -52,7 +54,7 @@ pub(crate) struct Reports {
 impl Reports {
     /// Whether it is over.
     pub(crate) fn is_over(&self) -> bool {
-        matches!(self.reports.last(), Some((_, Progress::NothingNew | Progress::Pushed | Progress::Failed { .. })))
+        matches!(self.reports.last(), Some((_, Progress::NothingNew | Progress::Pushed | Progress::Gathered | Progress::Failed { .. })))
     }
 
     /// The lines of the card: what was done, what is being done, what is to come.
@@ -92,6 +94,13 @@ impl Reports {
                         "The mail server answers, and has nothing new.".to_owned(),
                         "Whatever the customer misses has not come to this mailbox, or the device has seen it."
                             .to_owned(),
+                    ));
+                }
+                Progress::Gathered => {
+                    finding = Some((
+                        Mark::Ok,
+                        "There is new mail. Its push waits.".to_owned(),
+                        "It is sent when the hold is over, or when the device no longer reads its mail itself.".to_owned(),
                     ));
                 }
                 Progress::Pushed => {

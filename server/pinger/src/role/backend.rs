@@ -73,11 +73,14 @@ pub(super) async fn dashboard(
     backend: &Backend,
 ) -> Result<Option<Dashboard>, RoleError> {
     let Some(config) = config else { return Ok(None) };
+    let handle = backend.handle();
+    let breaker = handle.clone();
     let access = Access {
         store: backend.store().clone(),
         secrets: backend.keys().staff_secrets().clone(),
         now: Arc::new(clock::now),
-        breaker_open: Box::new(|| false),
+        breaker_open: Box::new(move || breaker.open_breaker().is_some()),
+        handle: Some(handle),
     };
     Dashboard::bind(config, access).await.map(Some).map_err(RoleError::DashboardStart)
 }

@@ -7,7 +7,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use harness::World;
+use harness::{Account, PATIENCE, Phone, World, reason};
+use peers::imap_server::{ImapOptions, ImapServer};
 use reqwest::redirect::Policy;
 
 const PASSWORD: &str = "correct horse battery staple";
@@ -104,4 +105,109 @@ async fn a_dashboard_does_not_speak_clear_text_to_the_network() {
     let output = pinger(&config, &["serve"]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("in clear text"), "{output:?}");
+}
+
+/// A browser without scripts: it keeps its cookie and sends what forms have.
+struct Browser {
+    client: reqwest::Client,
+    url: String,
+    cookie: String,
+}
+
+impl Browser {
+    /// Signs up by the link.
+    async fn sign_up(url: &str, link: &str) -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let client = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
+        let body = format!("name=kim&password={}", PASSWORD.replace(' ', "+"));
+        let form = client.post(link).header("origin", url).header("content-type", "application/x-www-form-urlencoded");
+        let response = form.body(body).send().await.unwrap();
+        assert_eq!(response.status(), 303);
+        let cookies = response.headers().get_all("set-cookie").iter();
+        let cookie = cookies.map(|cookie| cookie.to_str().unwrap().split(';').next().unwrap()).collect::<Vec<_>>();
+        Self { client, url: url.to_owned(), cookie: cookie.join("; ") }
+    }
+
+    async fn get(&self, path: &str) -> (u16, String) {
+        let request = self.client.get(format!("{}{path}", self.url)).header("cookie", &self.cookie);
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    /// Sends a form of ours, with the token of the page that it stands on, and gives status and where it leads.
+    async fn post(&self, page: &str, path: &str, fields: &str) -> (u16, String) {
+        let (_, html) = self.get(page).await;
+        let token = html.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+        let request = self.client.post(format!("{}{path}", self.url)).header("cookie", &self.cookie);
+        let request = request.header("origin", &self.url).header("content-type", "application/x-www-form-urlencoded");
+        let response = request.body(format!("csrf={token}&{fields}")).send().await.unwrap();
+        let location = response.headers().get("location").map(|at| at.to_str().unwrap().to_owned());
+        (response.status().as_u16(), location.unwrap_or_default())
+    }
+}
+
+#[tokio::test]
+async fn staff_find_a_session_ping_it_test_its_push_and_revoke_it() {
+    let world = World::new().await;
+    let users = vec![("alice@example.org".to_owned(), "alice's password".to_owned())];
+    let options = ImapOptions { users, authority: Some(world.authority.clone()), ..ImapOptions::default() };
+    let imap = ImapServer::start(options).await.unwrap();
+    let config = world.configure(&[imap.address().port()], "", "");
+    let mut file = std::fs::OpenOptions::new().append(true).open(&config).unwrap();
+    writeln!(file, "\n[dashboard]\nlisten = \"127.0.0.1:0\"\nargon2 = {{ memory_kib = 64, iterations = 1 }}").unwrap();
+    let server = world.serve().await;
+    let url = server.ready["dashboard"].as_str().unwrap().to_owned();
+    let staff = Browser::sign_up(&url, server.ready["sign_up"].as_str().unwrap()).await;
+
+    let account = Account::imaps(imap.address(), "alice@example.org", "alice's password");
+    let mut phone = Phone::new(&server, &account).await;
+    phone.register().await.unwrap();
+    phone.is_watched().await;
+    let here = format!("/sessions/{}", phone.session);
+
+    // By the address that the customer says, which is nowhere in the store.
+    let (status, list) = staff.get("/sessions?q=address:alice@example.org").await;
+    assert_eq!((status, list.contains(&here)), (200, true), "{list}");
+    let (_, list) = staff.get("/sessions?q=address:bob@example.org").await;
+    assert!(!list.contains(&here));
+    let (status, session) = staff.get(&here).await;
+    assert_eq!(status, 200);
+    assert!(session.contains("Why no push?") && !session.contains("alice@example.org"));
+
+    // While it watches: nothing new. While the device is awake: mail that waits.
+    let pinged = format!("{here}/ping");
+    assert_eq!(staff.post(&here, &pinged, "").await, (303, pinged.clone()));
+    let (_, page) = staff.get(&pinged).await;
+    assert!(page.contains("has nothing new"), "{page}");
+    phone.defer(600).await.unwrap();
+    imap.deliver("alice@example.org").await.unwrap();
+    assert_eq!(staff.post(&here, &pinged, "").await, (303, pinged.clone()));
+    let (_, page) = staff.get(&pinged).await;
+    assert!(page.contains("Its push waits") && page.contains("Logged in"), "{page}");
+    // The device sleeps again, and is pushed.
+    phone.defer(0).await.unwrap();
+    let token = phone.push_token();
+    let mail = world.apns.wait_for(PATIENCE, |push| push.token == token).await.unwrap();
+    assert_eq!(mail.payload["pinger"]["event"], "new_mail");
+
+    let (status, _) = staff.post(&here, &format!("{here}/test-push"), "").await;
+    assert_eq!(status, 303);
+    let test = world.apns.wait_for(PATIENCE, |push| push.payload["pinger"]["event"] == "test").await.unwrap();
+    assert_eq!(test.token, token);
+    assert_eq!(staff.post(&here, &format!("{here}/trace"), "").await.0, 303);
+
+    // Revoked, for a reason, by somebody.
+    let revoke = format!("{here}/revoke");
+    assert_eq!(staff.post(&revoke, &revoke, "reason=&note=").await.0, 422);
+    assert_eq!(staff.post(&revoke, &revoke, "reason=lost&note=ticket+58102").await, (303, here.clone()));
+    let register = world.apns.wait_for(PATIENCE, |push| push.payload["pinger"]["event"] == "register").await.unwrap();
+    assert_eq!(register.token, token);
+    assert_eq!(reason(&phone.status().await.unwrap_err()), "TOKEN_DEAD");
+    let (_, session) = staff.get(&here).await;
+    assert!(session.contains("Revoked by kim"), "{session}");
+    assert_eq!(staff.post("/", &pinged, "").await.0, 409);
+    let (_, audit) = staff.get("/audit").await;
+    assert!(audit.contains("ticket 58102"), "{audit}");
+    assert!(!server.log().contains("alice@example.org"));
+    assert!(server.terminate().await.success());
 }

@@ -110,14 +110,10 @@ impl Dashboard {
         let handle = access.handle;
         let auth = Auth::new(config, access.store, access.secrets, access.now, access.breaker_open)?;
         let glance = Arc::new(Glance::default());
-        let address_hash = handle.clone().map(|handle| -> AddressHash { Arc::new(move |address| handle.address_hash(address)) });
-        let data = Data {
-            auth: auth.clone(),
-            glance: Arc::clone(&glance),
-            address_hash,
-            handle,
-            pings: Arc::default(),
-        };
+        let address_hash =
+            handle.clone().map(|handle| -> AddressHash { Arc::new(move |address| handle.address_hash(address)) });
+        let data =
+            Data { auth: auth.clone(), glance: Arc::clone(&glance), address_hash, handle, pings: Arc::default() };
         let routes = auth.protect(Router::new().merge(auth::routes(auth.clone())).merge(route::routes(data)));
         let failed = |source| DashboardError::Listen { address, source };
         let listener = std::net::TcpListener::bind(address).map_err(failed)?;

@@ -30,18 +30,25 @@ const REMEMBERED: usize = 256;
 /// The pings of late, each as far as it has come.
 #[derive(Default)]
 pub(crate) struct Pings {
-    all: Mutex<VecDeque<(SessionId, Reports, Option<mpsc::Receiver<PingStep>>)>>,
+    all: Mutex<VecDeque<Remembered>>,
+}
+
+/// One of them.
+struct Remembered {
+    session: SessionId,
+    reports: Reports,
+    steps: mpsc::Receiver<PingStep>,
 }
 
 impl Pings {
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<(SessionId, Reports, Option<mpsc::Receiver<PingStep>>)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Remembered>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin(&self, id: SessionId, reports: Reports, steps: mpsc::Receiver<PingStep>) {
+    fn begin(&self, session: SessionId, reports: Reports, steps: mpsc::Receiver<PingStep>) {
         let mut all = self.lock();
-        all.retain(|(other, ..)| *other != id);
-        all.push_back((id, reports, Some(steps)));
+        all.retain(|other| other.session != session);
+        all.push_back(Remembered { session, reports, steps });
         if all.len() > REMEMBERED {
             all.pop_front();
         }
@@ -50,11 +57,11 @@ impl Pings {
     /// The ping of a session, with what has been reported by now.
     fn look(&self, id: SessionId) -> Option<Reports> {
         let mut all = self.lock();
-        let (_, reports, steps) = all.iter_mut().find(|(other, ..)| *other == id)?;
-        while let Some(Ok(step)) = steps.as_mut().map(mpsc::Receiver::try_recv) {
-            reports.reports.push(report(step));
+        let ping = all.iter_mut().find(|other| other.session == id)?;
+        while let Ok(step) = ping.steps.try_recv() {
+            ping.reports.reports.push(report(step));
         }
-        Some(reports.clone())
+        Some(ping.reports.clone())
     }
 }
 
@@ -105,7 +112,8 @@ fn refused(data: &Data, asker: &Asker, id: SessionId, error: HandleError) -> Res
     match error {
         HandleError::Unknown => Ok(unknown(data, asker, id)),
         HandleError::Ended(_) => {
-            let trouble = Trouble::Ended { id, what: "It has no connection and no credential any more. Nothing was done." };
+            let trouble =
+                Trouble::Ended { id, what: "It has no connection and no credential any more. Nothing was done." };
             Ok(asker.trouble(data, StatusCode::CONFLICT, trouble))
         }
         HandleError::NotWatched => {

@@ -41,7 +41,12 @@ pub(super) struct Loaded {
     now: Timestamp,
 }
 
-pub(super) async fn load(data: &Data, asker: &Asker, id: &str, before: Option<TimelineCursor>) -> Result<Option<Loaded>, Failure> {
+pub(super) async fn load(
+    data: &Data,
+    asker: &Asker,
+    id: &str,
+    before: Option<TimelineCursor>,
+) -> Result<Option<Loaded>, Failure> {
     let Ok(id) = SessionId::parse(id) else { return Ok(None) };
     let Some(detail) = data.store().session_detail(id).await? else { return Ok(None) };
     let page = data.store().timeline(id, before, ENTRIES).await?;

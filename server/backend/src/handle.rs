@@ -157,9 +157,8 @@ impl Handle {
     /// watches, holds or retries; where no connection is open it costs a log-in.
     pub async fn force_ping(&self, id: SessionId, actor: Actor) -> Result<mpsc::Receiver<PingStep>, HandleError> {
         self.live(id).await?;
-        let note = Note::new(TimelineKind::PingForced)
-            .staff(Some(actor.staff.clone()))
-            .traced(actor.traceparent.clone());
+        let note =
+            Note::new(TimelineKind::PingForced).staff(Some(actor.staff.clone())).traced(actor.traceparent.clone());
         let (reports, steps) = mpsc::channel(REPORTS);
         let ping = Ping { actor, since: Instant::now(), reports };
         if !self.sessions.watches.ask(id, ping) {

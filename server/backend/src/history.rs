@@ -49,8 +49,11 @@ mod tests {
         }
     }
 
+    /// Kind, detail and the two numbers of an entry.
+    type Told<'a> = (TimelineKind, Option<&'a str>, Option<i64>, Option<i64>);
+
     #[track_caller]
-    fn check(at: Timestamp, event: Event, expect: &[(TimelineKind, Option<&str>, Option<i64>, Option<i64>)]) {
+    fn check(at: Timestamp, event: Event, expect: &[Told<'_>]) {
         let before = Life::begin(NOW, Duration::ZERO, Duration::from_secs(3600), Some(mailbox(1, 40)));
         let mut after = before.clone();
         after.apply(&Rules::default(), at, Dice(0), event.clone());

@@ -66,17 +66,15 @@ async fn bench() {
     let first = Phone::new(&server, &Account::imaps(mail.address(0), "user0", PASSWORD)).await;
     let mut registered = 0;
     for (at, count) in counts.into_iter().enumerate() {
-        let start = Instant::now();
         while registered < count {
             let account = Account::imaps(mail.address(registered), &format!("user{registered}"), PASSWORD);
             first.another(&account).waiting(0).register().await.unwrap();
             registered += 1;
         }
         mail.until("idling", count).await;
-        println!("<!-- {count} registered and idle after {:.1} s -->", start.elapsed().as_secs_f64());
         tokio::time::sleep(settling()).await;
         let each = report("session of Pinger", count, before, Memory::of(server.pid()));
-        println!("| ratio | {count} | {:.2} | | |", each / bare[at]);
+        println!("| a session by a bare socket | {} | {:.2} × | | |", thousands(count as f64), each / bare[at]);
     }
 
     let count = registered;

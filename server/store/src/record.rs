@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use domain::{
     ApnsEnvironment, ApnsPushType, ApnsTarget, AppId, Baseline, EndReason, Evidence, Failure, FailureCode, HostName,
-    ImapTarget, KeyId, Life, MailTarget, Mailbox, Mechanism, Phase, PushTarget, Registration, SealedBox,
-    Security, SessionId, State, Timestamp,
+    ImapTarget, KeyId, Life, MailTarget, Mailbox, Mechanism, Phase, PushTarget, Registration, SealedBox, Security,
+    SessionId, State, Timestamp,
 };
 
 use crate::entity::session;

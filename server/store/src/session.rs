@@ -101,10 +101,10 @@ pub(crate) async fn register(db: &impl ConnectionTrait, new: &NewSession) -> Res
 /// Writes a new row and the first entry of its timeline, unless there is a live session of that key.
 async fn insert(db: &impl ConnectionTrait, row: session::Model) -> Result<bool, StoreError> {
     let (id, at, lifetime) = (row.id, row.created_at, row.expires_at.saturating_sub(row.created_at));
-    let note = Note::new(TimelineKind::Registered).numbers(row.uid_next, Some(lifetime)).traced(row.traceparent.clone());
+    let note =
+        Note::new(TimelineKind::Registered).numbers(row.uid_next, Some(lifetime)).traced(row.traceparent.clone());
     let unless_live = OnConflict::column(Column::LiveKey).do_nothing_on([Column::Id]).to_owned();
-    let inserted =
-        Entity::insert(row.into_active_model()).on_conflict(unless_live).exec_without_returning(db).await?;
+    let inserted = Entity::insert(row.into_active_model()).on_conflict(unless_live).exec_without_returning(db).await?;
     if inserted > 0 {
         timeline::insert(db, id, Timestamp::from_millis(at), [note]).await?;
     }

@@ -10,11 +10,14 @@ use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
-use crate::open::Connections;
 use crate::demo::Rows;
+use crate::open::Connections;
 use crate::overview::PushHistory;
 use crate::staff_act::{Acted, Refusal, StaffAct};
-use crate::{Applied, Change, Claimed, Connection, Finish, NewAudit, NewSession, Note, Registered, StoreError, audit, outbox, session, staff_act, timeline};
+use crate::{
+    Applied, Change, Claimed, Connection, Finish, NewAudit, NewSession, Note, Registered, StoreError, audit, outbox,
+    session, staff_act, timeline,
+};
 
 /// The most writes in one transaction.
 const BATCH: usize = 256;

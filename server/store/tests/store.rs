@@ -94,7 +94,9 @@ async fn step(store: &Store, id: SessionId, now: Timestamp, event: Event) -> Res
         traceparent: None,
     });
     let token_dies = effects.token_dies;
-    store.change(Change { id, revision: record.revision, now, life, token_dies, push_target: None, push, notes: vec![] }).await
+    store
+        .change(Change { id, revision: record.revision, now, life, token_dies, push_target: None, push, notes: vec![] })
+        .await
 }
 
 #[tokio::test]

@@ -54,7 +54,10 @@ pub(crate) struct Reports {
 impl Reports {
     /// Whether it is over.
     pub(crate) fn is_over(&self) -> bool {
-        matches!(self.reports.last(), Some((_, Progress::NothingNew | Progress::Pushed | Progress::Gathered | Progress::Failed { .. })))
+        matches!(
+            self.reports.last(),
+            Some((_, Progress::NothingNew | Progress::Pushed | Progress::Gathered | Progress::Failed { .. }))
+        )
     }
 
     /// The lines of the card: what was done, what is being done, what is to come.
@@ -100,7 +103,8 @@ impl Reports {
                     finding = Some((
                         Mark::Ok,
                         "There is new mail. Its push waits.".to_owned(),
-                        "It is sent when the hold is over, or when the device no longer reads its mail itself.".to_owned(),
+                        "It is sent when the hold is over, or when the device no longer reads its mail itself."
+                            .to_owned(),
                     ));
                 }
                 Progress::Pushed => {

@@ -17,7 +17,7 @@ use crate::environment::Environment;
 /// Writes `--sessions` made-up sessions of the last two days. A server may be running on the same store: it leaves them
 /// alone.
 pub(crate) fn run(file: &ConfigFile, environment: &Environment, options: DemoOptions) -> Result<ExitCode, RoleError> {
-    let config = file.backend(environment)?;
+    let config = file.any_backend(environment)?;
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)

@@ -20,7 +20,7 @@ use super::connection::{Patience, Watch};
 use super::examine::examine;
 use super::login::{Login, Tap};
 use super::refusal::failure;
-use super::{Connection, Dialled, Dialer, name, note, span};
+use super::{Connection, Dialer, Dialled, name, note, span};
 use crate::vault::Credential;
 
 /// Why there is no dialer.

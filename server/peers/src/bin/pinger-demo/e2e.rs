@@ -55,7 +55,8 @@ async fn set_up(pinger: PathBuf, folder: PathBuf) -> Result<(Server, TcpListener
     let options = ApnsOptions { authority: Some(authority), topics: vec![TOPIC.to_owned()], ..Default::default() };
     let receiver = ApnsReceiver::start(options).await.context("the push receiver does not start")?;
     let mail = mailbox.address();
-    files.write_configuration(SocketAddr::from(([127, 0, 0, 1], 0)), mail.port(), &receiver)?;
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    files.write_configuration(any, any, mail.port(), &receiver)?;
     let server = Server::start(&pinger, &files.configuration(), &files.log()).await?;
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let http = format!("http://{}", listener.local_addr()?);

@@ -31,6 +31,11 @@ impl Files {
         Ok(files)
     }
 
+    /// Whether there is no store yet.
+    pub(crate) fn is_new(&self) -> bool {
+        !self.folder.join("server").join("pinger.db").exists()
+    }
+
     fn read_or_make_app_key(&self) -> Result<String> {
         let path = self.app_key_file();
         match std::fs::read_to_string(&path) {
@@ -48,6 +53,7 @@ impl Files {
     pub(crate) fn write_configuration(
         &self,
         listen: SocketAddr,
+        dashboard: SocketAddr,
         mail_port: u16,
         receiver: &ApnsReceiver,
     ) -> Result<()> {
@@ -81,6 +87,10 @@ mail_ca = \"ca.pem\"
 # The demo's mail server is on this machine, where no mail server may be otherwise.
 allow_addresses = [\"127.0.0.0/8\"]
 allow_ports = [993, 143, {mail_port}]
+
+[dashboard]
+# For support staff; on this machine only.
+listen = \"{dashboard}\"
 
 [backend.apns]
 # The demo's push receiver plays Apple, for production and development.

@@ -26,6 +26,10 @@ pub(crate) struct Ready {
     pub(crate) device_api: String,
     /// What apps pin.
     pub(crate) identity_key: String,
+    /// Where the dashboard is.
+    pub(crate) dashboard: Option<String>,
+    /// Where the first member of staff signs up; none once there is somebody.
+    pub(crate) sign_up: Option<String>,
 }
 
 /// A running server. Dropping it kills it.
@@ -85,6 +89,16 @@ impl Server {
         };
         let ready = serde_json::from_str(&line).with_context(|| format!("the server says {line}"))?;
         Ok(Self { child, _output: output, _watchdog: watchdog, log: log.to_owned(), ready })
+    }
+
+    /// Fills the store with made-up sessions, so that the dashboard has something to show.
+    pub(crate) async fn fill(pinger: &Path, configuration: &Path, sessions: u32) -> Result<()> {
+        let mut command = Command::new(pinger);
+        command.arg("--config").arg(configuration).args(["demo", "--sessions", &sessions.to_string()]);
+        let output = command.env_remove("PINGER_DATABASE_URL").stdin(Stdio::null()).output().await?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(output.status.success(), "the made-up sessions could not be stored: {errors}");
+        Ok(())
     }
 
     /// Where devices call, and what they pin.

@@ -22,6 +22,12 @@ use crate::server::Server;
 /// How long a push may take.
 const PUSH: Duration = Duration::from_secs(60);
 
+/// The dashboard's port, if it is free.
+const DASHBOARD_PORT: u16 = 8480;
+
+/// Made-up sessions in a new store.
+const MADE_UP: u32 = 2_000;
+
 /// When the mail server has said nothing for this long after the log-in, Pinger idles.
 const QUIET: Duration = Duration::from_millis(200);
 
@@ -102,10 +108,15 @@ async fn set_up(options: &Options, screen: &Screen) -> Result<Stage> {
 
     screen.step(3, "Server", "starting the backend, and the gateway in a process of its own");
     let listen = free_or_any(options.listen);
-    files.write_configuration(listen, mailbox.address().port(), &receiver)?;
+    let dashboard = free_or_any(SocketAddr::from(([127, 0, 0, 1], DASHBOARD_PORT)));
+    files.write_configuration(listen, dashboard, mailbox.address().port(), &receiver)?;
     let (configuration, log) = (files.configuration(), files.log());
     screen.detail("by hand", format!("{} --config {} serve", shown(&options.pinger), configuration.display()));
     screen.detail("log", log.display());
+    if files.is_new() && !options.once {
+        screen.detail("dashboard", format!("gets {MADE_UP} made-up sessions to show"));
+        Server::fill(&options.pinger, &configuration, MADE_UP).await?;
+    }
     let server = Server::start(&options.pinger, &configuration, &log).await?;
     screen.detail("device API", &server.ready().device_api);
 
@@ -304,7 +315,13 @@ fn introduce(stage: &Stage, options: &Options, screen: &Screen) {
     screen.detail("device API", format!("{} (gRPC and gRPC-web, health, reflection)", server.ready().device_api));
     screen.detail("push receiver", format!("https://{}", receiver.address()));
     screen.detail("mail server", format!("imaps://{} ({}), user {USER}", mailbox.address(), mailbox.name()));
-    screen.detail("dashboard", "to come");
+    let ready = server.ready();
+    if let Some(dashboard) = &ready.dashboard {
+        screen.detail("dashboard", format!("{dashboard}, for support staff"));
+    }
+    if let Some(sign_up) = &ready.sign_up {
+        screen.detail("sign up there", format!("{sign_up} (once, as its first admin)"));
+    }
     screen.detail("identity key", format!("{} (apps pin it)", server.ready().identity_key));
     screen.detail("app key", format!("{} (in {})", files.app_key(), files.app_key_file().display()));
     screen.detail("configuration", files.configuration().display());

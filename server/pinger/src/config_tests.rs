@@ -27,7 +27,7 @@ const BACKEND: &str = "[backend]\ndata = \"data\"\n";
 #[test]
 fn errors_name_the_line_and_the_key() {
     check("[gateway\n", "line 1: ");
-    check("\n\n[gatway]\n", "line 3: gatway: is no section; there are gateway, backend, serve");
+    check("\n\n[gatway]\n", "line 3: gatway: is no section; there are gateway, backend, dashboard, serve");
     check(GATEWAY, "has no section [backend]");
     check(BACKEND, "has no section [gateway]");
     check("[backend]\n", "line 1: backend: missing field `data`");

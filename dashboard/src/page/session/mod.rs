@@ -278,7 +278,7 @@ fn handshake_card(handshake: Option<Handshake>, now: Timestamp) -> AnyView {
     let Some(Handshake { at, lines, capabilities, address, tls }) = handshake else {
         return view! {
             <Card id="handshake" title="Last handshake">
-                <p class="pad soft note">"The mail server has not been connected to yet."</p>
+                <p class="pad soft note">"No handshake is kept of this session."</p>
             </Card>
         }
         .into_any();

@@ -46,7 +46,12 @@ async fn a_push_in_flight_is_sent_again_under_the_same_ids() {
     assert_eq!((&again.token, &again.payload), (&first.token, &first.payload));
     phone.becomes_state(SessionState::Retrying).await;
 
-    // Now it is done: another kill repeats nothing, and the next mail is another push.
+    // Now it is done, and written down: another kill repeats nothing, and the next mail is another push.
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while !server.log().contains("push done") {
+        assert!(std::time::Instant::now() < deadline, "it is never written down");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     dovecot.restart().await.unwrap();
     server.kill();
     dovecot.deliver("alice", "another mail").await.unwrap();

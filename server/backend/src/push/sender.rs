@@ -148,6 +148,12 @@ impl Sender {
         };
         tracing::Span::current().record("pinger.outcome", outcome_word(&finish));
         let now = self.sessions.clock.now();
+        if let Err(error) = self.sessions.store.finish_push(delivery.id, now, finish.clone()).await {
+            // It is due still, and will be sent again under the same ids.
+            tracing::error!(error = &error as &dyn std::error::Error, "can't write down what became of a push");
+            return;
+        }
+        // Said when it is written down: from here on no kill repeats it.
         match &finish {
             Finish::Done { status, provider_id, reason } => tracing::info!(
                 session = %delivery.session,
@@ -166,10 +172,6 @@ impl Sender {
                 attempt = delivery.attempts + 1,
                 "push not delivered yet"
             ),
-        }
-        if let Err(error) = self.sessions.store.finish_push(delivery.id, now, finish).await {
-            // It is due still, and will be sent again under the same ids.
-            tracing::error!(error = &error as &dyn std::error::Error, "can't write down what became of a push");
         }
     }
 

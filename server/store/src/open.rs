@@ -42,6 +42,8 @@ fn options(url: &str, connections: u32) -> ConnectOptions {
                 .pragma("journal_mode", "WAL")
                 // A commit that was answered survives a power cut, not a crash of the process alone.
                 .pragma("synchronous", "FULL")
+                // 32 MB of log before it goes into the database: pages of indexes that change often go there once.
+                .pragma("wal_autocheckpoint", "8000")
                 // What is deleted is overwritten: a box that was destroyed is not in the file any more.
                 .pragma("secure_delete", "ON")
                 .pragma("temp_store", "MEMORY")

@@ -121,9 +121,3 @@ fn documented(name: &str) -> &'static str {
     let row = ERRORS_MD.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
     row.unwrap_or_else(|| panic!("docs/errors.md does not list {name}"))
 }
-
-/// A plain status, for what is no business of ours.
-#[track_caller]
-fn is_unimplemented(status: &Status) {
-    assert_eq!(status.code(), Code::Unimplemented, "{status:?}");
-}

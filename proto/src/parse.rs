@@ -4,9 +4,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use domain::{
-    ApnsEnvironment, ApnsPushType, ApnsTarget, Baseline, Context, Device, DeviceId, HostName, ImapTarget, KeyId,
-    Limits, MailTarget, Mailbox, Mechanism, Platform, PushTarget, Registration, SealedBox, Security, SessionId,
-    Timings, UserId, VersionText,
+    ApnsEnvironment, ApnsPushType, ApnsTarget, Baseline, Context, Device, DeviceId, EasAuthentication, EasCommand,
+    EasHeader, EasRequest, EasTarget, EasUrl, HostName, ImapTarget, KeyId, Limits, MailTarget, Mailbox, Mechanism,
+    Platform, PushTarget, Registration, SealedBox, Security, SessionId, Timings, UserId, VersionText,
 };
 
 use crate::{Violation, v1};
@@ -26,6 +26,8 @@ pub struct Defer {
     pub baseline: Option<Baseline>,
     /// A new push target.
     pub push_target: Option<PushTarget>,
+    /// A new request, for ActiveSync.
+    pub eas_request: Option<EasRequest>,
 }
 
 /// Gathers what is wrong, under the path of the message that is being read.
@@ -115,7 +117,48 @@ impl Reader {
 
     fn mail_target(&mut self, target: Option<&v1::MailTarget>) -> Option<MailTarget> {
         let target = self.required("mail_target", target)?;
-        let v1::mail_target::Server::Imap(imap) = self.required("mail_target.imap", target.server.as_ref())?;
+        match self.required("mail_target.imap", target.server.as_ref())? {
+            v1::mail_target::Server::Imap(imap) => self.imap_target(imap).map(MailTarget::Imap),
+            v1::mail_target::Server::Eas(eas) => self.eas_target(eas).map(MailTarget::Eas),
+        }
+    }
+
+    fn eas_target(&mut self, eas: &v1::EasTarget) -> Option<EasTarget> {
+        let command = match eas.command() {
+            v1::EasCommand::Ping => Some(EasCommand::Ping),
+            v1::EasCommand::Sync => Some(EasCommand::Sync),
+            v1::EasCommand::Unspecified => self.blame("mail_target.eas.command", "must be one of the commands"),
+        };
+        let url = self.take("mail_target.eas.url", EasUrl::parse(&eas.url));
+        let url = match (url, command) {
+            (Some(url), Some(command)) => self.take("mail_target.eas.url", EasTarget::check_url(url, command)),
+            _ => None,
+        };
+        let authentication = match eas.authentication() {
+            v1::EasAuthentication::Basic => Some(EasAuthentication::Basic),
+            v1::EasAuthentication::Bearer => Some(EasAuthentication::Bearer),
+            v1::EasAuthentication::Unspecified => {
+                self.blame("mail_target.eas.authentication", "must be one of the ways to log in")
+            }
+        };
+        let request = self.required("mail_target.eas.request", eas.request.as_ref());
+        let request = request.and_then(|request| self.eas_request("mail_target.eas.request", request));
+        Some(EasTarget { url: url?, command: command?, authentication: authentication?, request: request? })
+    }
+
+    fn eas_request(&mut self, path: &str, request: &v1::EasRequest) -> Option<EasRequest> {
+        let mut headers = Vec::new();
+        // More than there may be are counted, not read.
+        for (index, header) in request.headers.iter().enumerate().take(EasRequest::HEADERS + 1) {
+            let parsed = EasHeader::parse(&header.name, &header.value);
+            headers.push(self.take(&format!("{path}.headers[{index}]"), parsed));
+        }
+        let headers = headers.into_iter().collect::<Option<Vec<_>>>()?;
+        let (body, no_change_body) = (request.body.to_vec(), request.no_change_body.to_vec());
+        self.take(path, EasRequest::new(headers, body, no_change_body))
+    }
+
+    fn imap_target(&mut self, imap: &v1::ImapTarget) -> Option<ImapTarget> {
         let host = self.take("mail_target.imap.host", HostName::parse(&imap.host));
         let port = self.take("mail_target.imap.port", ImapTarget::parse_port(imap.port));
         let mailbox = self.take("mail_target.imap.mailbox", ImapTarget::parse_mailbox(&imap.mailbox));
@@ -132,13 +175,7 @@ impl Reader {
             v1::ImapMechanism::Xoauth2 => Some(Mechanism::XOAuth2),
             v1::ImapMechanism::Unspecified => self.blame("mail_target.imap.mechanism", "must be one of the mechanisms"),
         };
-        Some(MailTarget::Imap(ImapTarget {
-            host: host?,
-            port: port?,
-            mailbox: mailbox?,
-            security: security?,
-            mechanism: mechanism?,
-        }))
+        Some(ImapTarget { host: host?, port: port?, mailbox: mailbox?, security: security?, mechanism: mechanism? })
     }
 
     fn credential(&mut self, credential: Option<&v1::SealedCredential>) -> Option<SealedBox> {
@@ -215,6 +252,9 @@ pub fn registration(request: &v1::RegisterRequest, limits: &Limits) -> Result<Re
     let credential = reader.credential(request.credential.as_ref());
     let timings = reader.timings(request.timings.as_ref(), limits);
     let baseline = request.baseline.as_ref().and_then(|baseline| reader.baseline(baseline));
+    if baseline.is_some() && matches!(mail, Some(MailTarget::Eas(_))) {
+        reader.blame::<()>("baseline", "is for IMAP only: the ActiveSync server keeps what the device has seen");
+    }
     let registration = (|| {
         Some(Registration {
             user: user?,
@@ -236,7 +276,8 @@ pub fn defer(request: &v1::DeferRequest, limits: &Limits) -> Result<Defer, Vec<V
     let wait = reader.duration("wait", request.wait.as_ref(), Duration::ZERO, Duration::ZERO, limits.wait);
     let baseline = request.baseline.as_ref().and_then(|baseline| reader.baseline(baseline));
     let push_target = request.push_target.as_ref().and_then(|target| reader.push_target(target));
-    let defer = wait.map(|wait| Defer { wait, baseline, push_target });
+    let eas_request = request.eas_request.as_ref().and_then(|request| reader.eas_request("eas_request", request));
+    let defer = wait.map(|wait| Defer { wait, baseline, push_target, eas_request });
     reader.finish(defer)
 }
 

@@ -38,8 +38,27 @@ fn valid() -> v1::RegisterRequest {
 }
 
 fn imap(request: &mut v1::RegisterRequest) -> &mut v1::ImapTarget {
-    let v1::mail_target::Server::Imap(imap) = request.mail_target.as_mut().unwrap().server.as_mut().unwrap();
-    imap
+    match request.mail_target.as_mut().unwrap().server.as_mut().unwrap() {
+        v1::mail_target::Server::Imap(imap) => imap,
+        v1::mail_target::Server::Eas(_) => unreachable!("it is an IMAP target"),
+    }
+}
+
+/// The same registration, of an ActiveSync server.
+fn eas(change: impl FnOnce(&mut v1::EasTarget)) -> impl FnOnce(&mut v1::RegisterRequest) {
+    let header = |name: &str, value: &str| v1::EasHeader { name: name.to_owned(), value: value.to_owned() };
+    let mut target = v1::EasTarget {
+        url: "https://eas.example.org/Microsoft-Server-ActiveSync?Cmd=Ping&DeviceId=A1&DeviceType=Phone".to_owned(),
+        command: v1::EasCommand::Ping.into(),
+        authentication: v1::EasAuthentication::Basic.into(),
+        request: Some(v1::EasRequest {
+            headers: vec![header("MS-ASProtocolVersion", "14.1"), header("X-MS-PolicyKey", "307199232")],
+            body: vec![3, 1, 0x6a, 0].into(),
+            no_change_body: vec![3, 1, 0x6a, 0].into(),
+        }),
+    };
+    change(&mut target);
+    |request| request.mail_target = Some(v1::MailTarget { server: Some(v1::mail_target::Server::Eas(target)) })
 }
 
 fn apns(request: &mut v1::RegisterRequest) -> &mut v1::ApnsTarget {
@@ -108,6 +127,35 @@ fn each_wrong_field_is_named() {
     check(|r| r.baseline = baseline(0, 1, 0), &["baseline.uid_validity"]);
     check(|r| r.baseline = baseline(1, 0, 0), &["baseline.uid_next"]);
     check(|r| r.baseline = baseline(1, 1, u64::MAX), &["baseline.highest_modseq"]);
+}
+
+#[test]
+fn each_wrong_field_of_an_activesync_target_is_named() {
+    const URL: &str = "mail_target.eas.url";
+    check(eas(|_| {}), &[]);
+    check(eas(|eas| eas.url.clear()), &[URL]);
+    check(eas(|eas| eas.url = eas.url.replace("https", "http")), &[URL]);
+    check(eas(|eas| eas.url.push_str("&User=anna")), &[URL]);
+    check(eas(|eas| eas.url = eas.url.replace("Cmd=Ping", "Cmd=Sync")), &[URL]);
+    check(eas(|eas| eas.url.push_str(&"x".repeat(2048))), &[URL]);
+    check(eas(|eas| eas.command = 0), &["mail_target.eas.command"]);
+    check(eas(|eas| eas.command = 9), &["mail_target.eas.command"]);
+    check(eas(|eas| eas.authentication = 0), &["mail_target.eas.authentication"]);
+    check(eas(|eas| eas.request = None), &["mail_target.eas.request"]);
+    let request = |change: fn(&mut v1::EasRequest)| eas(move |eas| change(eas.request.as_mut().unwrap()));
+    check(request(|request| request.headers[1].name = "Cookie".to_owned()), &["mail_target.eas.request.headers[1]"]);
+    check(request(|request| request.headers[0].value = "a\r\nb".to_owned()), &["mail_target.eas.request.headers[0]"]);
+    check(request(|request| request.headers = vec![request.headers[0].clone(); 17]), &["mail_target.eas.request"]);
+    check(request(|request| request.body = vec![0; 8193].into()), &["mail_target.eas.request"]);
+    check(request(|request| request.no_change_body = vec![0; 1025].into()), &["mail_target.eas.request"]);
+    let baseline = v1::Baseline { uid_validity: 1, uid_next: 1, highest_modseq: 0 };
+    check(
+        |request| {
+            eas(|_| {})(request);
+            request.baseline = Some(baseline);
+        },
+        &["baseline"],
+    );
 }
 
 #[test]

@@ -32,6 +32,7 @@ pub fn session(id: SessionId, context: &str, life: &Life) -> v1::Session {
         Some(EndReason::MailServerGone) => v1::EndReason::MailServerGone,
         Some(EndReason::PushTargetGone) => v1::EndReason::PushTargetGone,
         Some(EndReason::Quota) => v1::EndReason::Quota,
+        Some(EndReason::RequestRefused) => v1::EndReason::RequestRefused,
     };
     v1::Session {
         session_id: id.to_string(),

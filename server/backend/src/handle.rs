@@ -190,6 +190,7 @@ impl Handle {
                 life: record.life,
                 token_dies: false,
                 push_target: None,
+                eas_request: None,
                 push: Some(push),
                 notes: vec![note],
             };

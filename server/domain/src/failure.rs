@@ -16,6 +16,8 @@ pub enum FailureClass {
     CredentialRefused,
     /// The credential can't be used at all: the session ends.
     CredentialUnusable,
+    /// The server wants something of the device first: the session ends, and the device registers again.
+    RequestRefused,
     /// The host's name does not resolve: after a day the session ends.
     Unresolved,
 }
@@ -117,7 +119,28 @@ failure_codes! {
         "Register again; the app seals the credential for a current key.";
     CredentialMismatch, "CREDENTIAL_MISMATCH", CredentialUnusable,
         "The credential is of a kind that the mechanism can't use.",
-        "Use a password for PLAIN and LOGIN, an access token for XOAUTH2.";
+        "Use a password for PLAIN, LOGIN and Basic, an access token for XOAUTH2 and Bearer.";
+    AccessDenied, "ACCESS_DENIED", Misconfigured,
+        "The mail server does not let this device in.",
+        "Have the device allowed at the mail server; some put new devices into quarantine until somebody does.";
+    ProvisionNeeded, "PROVISION_NEEDED", RequestRefused,
+        "The mail server wants the device to accept its policy first.",
+        "Open the app: it accepts the policy, and registers again with its new key.";
+    RequestRefused, "REQUEST_REFUSED", RequestRefused,
+        "The mail server no longer takes the request that the app made.",
+        "Open the app: it syncs its folders, and registers again with a new request.";
+    ServerError, "SERVER_ERROR", Transport,
+        "The mail server had a fault of its own.",
+        "Nothing needs to be done; we try again.";
+    NotActiveSync, "NOT_ACTIVESYNC", Misconfigured,
+        "The mail server said something that is not ActiveSync.",
+        "Check the server's address; if it is right, the server has a fault and we go on trying.";
+    RedirectRefused, "REDIRECT_REFUSED", Misconfigured,
+        "The mail server sends us on to an address that we don't follow.",
+        "Find the account's server anew in the app, and register again.";
+    PollTooFast, "POLL_TOO_FAST", Transport,
+        "The mail server ends each wait at once, as it does while the app itself is connected.",
+        "Nothing needs to be done; we leave the server to the app for a while.";
     Internal, "INTERNAL", Transport,
         "Pinger itself had a fault.",
         "Nothing needs to be done; we try again. If it stays, tell the operator.";

@@ -4,6 +4,7 @@
 //! This crate does no I/O, reads no clock and rolls no dice: times and chance are handed in. Everything in it can be
 //! tested without a server, and is.
 
+mod eas;
 mod failure;
 mod id;
 mod life;
@@ -13,9 +14,10 @@ mod push;
 mod registration;
 mod time;
 
+pub use eas::{EasAuthentication, EasCommand, EasHeader, EasRequest, EasTarget, EasUrl, Poll};
 pub use failure::{Evidence, Failure, FailureClass, FailureCode};
 pub use id::{AppId, Context, DeviceId, IdError, KeyId, NodeId, PushId, SessionId, UserId};
-pub use life::{Connect, EndReason, Life, Phase, State};
+pub use life::{Connect, EndReason, Life, LongPoll, Phase, State};
 pub use machine::{Dice, Effects, Event, Rules};
 pub use mail::{Baseline, HostName, ImapTarget, MailTarget, Mailbox, Mechanism, News, Security, TargetError};
 pub use push::{

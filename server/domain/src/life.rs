@@ -21,6 +21,8 @@ pub enum EndReason {
     PushTargetGone,
     /// A limit of the server's was reached.
     Quota,
+    /// The mail server no longer takes the device's request.
+    RequestRefused,
 }
 
 impl EndReason {
@@ -34,6 +36,7 @@ impl EndReason {
         Self::MailServerGone,
         Self::PushTargetGone,
         Self::Quota,
+        Self::RequestRefused,
     ];
 
     /// The stable name, as the store has it.
@@ -47,6 +50,7 @@ impl EndReason {
             Self::MailServerGone => "mail_server_gone",
             Self::PushTargetGone => "push_target_gone",
             Self::Quota => "quota",
+            Self::RequestRefused => "request_refused",
         }
     }
 
@@ -117,6 +121,13 @@ pub enum Connect {
     ToWatch,
 }
 
+/// Where a session is watched by long polls: the mail server keeps what the device has seen, so there is no baseline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct LongPoll {
+    /// Polls in a row that were answered “nothing new” much too early.
+    pub hasty: u32,
+}
+
 /// Everything about a session that changes while it lives. The store keeps all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Life {
@@ -146,6 +157,8 @@ pub struct Life {
     pub failed_at: Option<Timestamp>,
     /// Since when the mail server's name has not resolved.
     pub unresolved_since: Option<Timestamp>,
+    /// Set if it is watched by long polls. Then there is never a [`baseline`](Self::baseline).
+    pub poll: Option<LongPoll>,
 }
 
 impl Life {
@@ -171,7 +184,13 @@ impl Life {
             failure: None,
             failed_at: None,
             unresolved_since: None,
+            poll: None,
         }
+    }
+
+    /// A life that begins at `now` and is watched by long polls.
+    pub fn begin_polling(now: Timestamp, wait: std::time::Duration, lifetime: std::time::Duration) -> Self {
+        Self { poll: Some(LongPoll::default()), ..Self::begin(now, wait, lifetime, None) }
     }
 
     /// The state as devices and staff see it.
@@ -203,8 +222,10 @@ impl Life {
         match self.phase {
             _ if self.retry_at.is_some() => Connect::No,
             Phase::Ended(_) => Connect::No,
+            // A server that is asked again before the device has synced says the same again.
+            Phase::Active if self.poll.is_some() && self.hold_until.is_some() => Connect::No,
             Phase::Active => Connect::ToWatch,
-            Phase::Waiting { .. } if self.baseline.is_none() => Connect::ForBaseline,
+            Phase::Waiting { .. } if self.baseline.is_none() && self.poll.is_none() => Connect::ForBaseline,
             Phase::Waiting { .. } => Connect::No,
         }
     }

@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use crate::{Baseline, EndReason, Failure, FailureClass, Life, Mailbox, News, Phase, PushKind, Timestamp};
+use crate::{
+    Baseline, EndReason, Evidence, Failure, FailureClass, FailureCode, Life, Mailbox, News, Phase, Poll, PushKind,
+    Timestamp,
+};
 
 /// How patient we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +30,10 @@ pub struct Rules {
     pub refusal_pause: Duration,
     /// How long a host may fail to resolve.
     pub gone_after: Duration,
+    /// Long polls in a row that may be answered “nothing new” too early; with the next one we back off.
+    pub hasty_polls: u32,
+    /// The longest hold where a push would only repeat that the device has not synced.
+    pub repeat_max: Duration,
 }
 
 impl Default for Rules {
@@ -41,6 +48,8 @@ impl Default for Rules {
             max_refusals: 2,
             refusal_pause: Duration::from_secs(60),
             gone_after: Duration::from_secs(24 * 60 * 60),
+            hasty_polls: 2,
+            repeat_max: Duration::from_secs(60 * 60),
         }
     }
 }
@@ -78,6 +87,17 @@ pub enum Event {
     Connected(Mailbox),
     /// A ping on an open connection, and this is the mailbox.
     Checked(Mailbox),
+    /// A long poll is under way: the server has taken it, or has not answered it at once.
+    Polling,
+    /// A long poll was answered.
+    Polled {
+        /// What it came to.
+        poll: Poll,
+        /// How long the server took.
+        took: Duration,
+        /// How long it was to wait.
+        asked: Duration,
+    },
     /// The episode failed.
     Failed {
         /// How.
@@ -133,6 +153,13 @@ impl Life {
                 self.see(mailbox);
             }
             Event::Checked(mailbox) => self.see(mailbox),
+            Event::Polling => {
+                // Refusals stay: a poll that hangs is no log-in that worked.
+                self.retry_at = None;
+                self.unresolved_since = None;
+                self.failure = None;
+            }
+            Event::Polled { poll, took, asked } => self.polled(rules, now, dice, poll, took < asked / 4),
             Event::Failed { failure, lived } => {
                 if let Some(reason) = self.fail(rules, now, dice, failure, lived) {
                     return self.end(reason, Some(PushKind::Register));
@@ -153,13 +180,17 @@ impl Life {
     fn defer(&mut self, now: Timestamp, wait: Duration, baseline: Option<Baseline>) {
         self.silence = 0;
         self.hold_until = None;
-        if let Some(seen) = baseline {
+        if let Some(seen) = baseline.filter(|_| self.poll.is_none()) {
             // The device has seen all that a push was still owed for, unless it looked before that mail came.
             if self.baseline.is_none_or(|ours| seen.uid_validity != ours.uid_validity || seen.uid_next >= ours.uid_next)
             {
                 self.owed = false;
             }
             self.baseline = Some(seen);
+        }
+        if self.poll.is_some() {
+            // Whatever it has not synced by then, the server tells again.
+            self.owed = false;
         }
         self.phase = if wait.is_zero() { Phase::Active } else { Phase::Waiting { until: now.after(wait) } };
     }
@@ -175,6 +206,25 @@ impl Life {
             News::WentBack => {}
         }
         self.baseline = Some(mailbox);
+    }
+
+    fn polled(&mut self, rules: &Rules, now: Timestamp, dice: Dice, poll: Poll, hasty: bool) {
+        self.refusals = 0;
+        self.retry_at = None;
+        self.unresolved_since = None;
+        self.failure = None;
+        let Some(state) = &mut self.poll else { return };
+        state.hasty = if hasty && poll == Poll::Unchanged { state.hasty.saturating_add(1) } else { 0 };
+        let beyond = state.hasty.saturating_sub(rules.hasty_polls);
+        if beyond > 0 {
+            self.failure = Some(Failure::new(FailureCode::PollTooFast, Evidence::default()));
+            self.failed_at = Some(now);
+            self.retry_at = Some(now.after(backoff(rules, beyond, dice)));
+        }
+        // While the device is awake it syncs by itself; what it leaves is told by the next poll.
+        if poll == Poll::Changed && self.phase == Phase::Active {
+            self.owed = true;
+        }
     }
 
     fn fail(
@@ -217,6 +267,7 @@ impl Life {
                 rules.refusal_pause / 2 + dice.below(rules.refusal_pause / 2)
             }
             FailureClass::CredentialUnusable => return Some(EndReason::CredentialRefused),
+            FailureClass::RequestRefused => return Some(EndReason::RequestRefused),
         };
         self.retry_at = Some(now.after(pause));
         None
@@ -238,7 +289,8 @@ impl Life {
         if self.phase != Phase::Active || !self.owed || self.hold_until.is_some() {
             return Effects::default();
         }
-        let hold = rules.hold_min.saturating_mul(1 << self.silence.min(16)).min(rules.hold_max);
+        let longest = if self.poll.is_some() { rules.repeat_max.max(rules.hold_max) } else { rules.hold_max };
+        let hold = rules.hold_min.saturating_mul(1 << self.silence.min(16)).min(longest);
         self.owed = false;
         self.silence = self.silence.saturating_add(1);
         self.hold_until = Some(now.after(hold));

@@ -203,6 +203,112 @@ fn ends_are_final_and_only_some_kill_the_token() {
     Story::begin(0, None).later(3600).on(Event::Tick, Some(PushKind::Register), State::Ended);
 }
 
+/// A life that is watched by long polls of 20 minutes.
+fn polling(wait: u64) -> Story {
+    let mut life = Life::begin_polling(START, secs(wait), secs(24 * 3600));
+    life.apply(&RULES(), START, Dice(0), Event::Tick);
+    Story { life, now: START }
+}
+
+const fn polled(poll: Poll, took: u64) -> Event {
+    Event::Polled { poll, took: Duration::from_secs(took), asked: Duration::from_secs(1200) }
+}
+
+#[test]
+fn a_poll_that_finds_changes_is_pushed_and_rests_until_the_device_has_answered() {
+    let story = polling(0).on(Event::Polling, None, State::Watching).later(300).on(
+        polled(Poll::Changed, 300),
+        Some(PushKind::NewMail),
+        State::Holding,
+    );
+    assert_eq!(story.life.connect(), Connect::No, "the server would only repeat itself");
+    let story = story.on(Event::Deferred { wait: secs(0), baseline: None }, None, State::Watching);
+    assert_eq!((story.life.connect(), story.life.silence), (Connect::ToWatch, 0));
+    // Nobody answers: it is asked again after the hold, and what it repeats is pushed ever more seldom.
+    let mut story = story;
+    for hold in [30, 60, 120, 240, 480, 960, 1920, 3600, 3600] {
+        story = story
+            .on(polled(Poll::Changed, 1), Some(PushKind::NewMail), State::Holding)
+            .later(hold - 1)
+            .on(Event::Tick, None, State::Holding)
+            .later(1)
+            .on(Event::Tick, None, State::Watching);
+        assert_eq!(story.life.connect(), Connect::ToWatch);
+    }
+}
+
+#[test]
+fn nothing_is_connected_while_a_polled_device_is_awake() {
+    let story = polling(60);
+    assert_eq!((story.life.state(), story.life.connect()), (State::Waiting, Connect::No));
+    // An answer that was on its way when the device woke up is no news: it syncs by itself.
+    let story =
+        story.on(polled(Poll::Changed, 400), None, State::Waiting).later(60).on(Event::Tick, None, State::Watching);
+    assert_eq!(story.life.connect(), Connect::ToWatch);
+}
+
+#[test]
+fn polls_that_end_too_fast_back_off_and_changes_do_not() {
+    let mut story = polling(0);
+    for _ in 0..2 {
+        story = story.on(polled(Poll::Unchanged, 299), None, State::Watching);
+    }
+    // One that lasts forgives; and so does news, however fast it is.
+    story = story.on(polled(Poll::Unchanged, 300), None, State::Watching);
+    assert_eq!(story.life.poll, Some(crate::LongPoll { hasty: 0 }));
+    let mut last = Duration::ZERO;
+    for beyond in 1..=20 {
+        while story.life.poll.unwrap().hasty < 2 {
+            story = story.on(polled(Poll::Unchanged, 1), None, State::Watching);
+        }
+        story = story.on(polled(Poll::Unchanged, 1), None, State::Retrying);
+        assert_eq!(story.life.failure.as_ref().map(|failure| failure.code), Some(FailureCode::PollTooFast));
+        let pause = story.life.retry_at.unwrap().since(story.now);
+        assert!(pause >= last && pause <= secs(660), "{beyond}: {pause:?}");
+        last = pause;
+        story = story.later(660).on(Event::Tick, None, State::Watching);
+    }
+    assert!(last > secs(300), "{last:?}");
+    let story = story.on(polled(Poll::Changed, 1), Some(PushKind::NewMail), State::Holding);
+    assert_eq!(story.life.poll, Some(crate::LongPoll { hasty: 0 }));
+}
+
+#[test]
+fn a_poll_that_hangs_is_no_login_that_worked() {
+    polling(0)
+        .fails(FailureCode::LoginRefused, 0, None, State::Retrying)
+        .later(60)
+        .on(Event::Polling, None, State::Watching)
+        .fails(FailureCode::LoginRefused, 0, Some(PushKind::Register), State::Ended);
+    polling(0)
+        .fails(FailureCode::LoginRefused, 0, None, State::Retrying)
+        .later(60)
+        .on(polled(Poll::Unchanged, 1200), None, State::Watching)
+        .fails(FailureCode::LoginRefused, 0, None, State::Retrying);
+}
+
+#[test]
+fn what_the_server_wants_of_the_device_ends_it_and_says_register() {
+    let story = polling(0).fails(FailureCode::ProvisionNeeded, 0, Some(PushKind::Register), State::Ended);
+    assert_eq!(story.life.end_reason(), Some(EndReason::RequestRefused));
+}
+
+fn any_poll_event() -> impl Strategy<Value = (u64, u32, Event)> {
+    let event = prop_oneof![
+        4 => Just(Event::Tick),
+        2 => (0u64..600).prop_map(|wait| Event::Deferred { wait: secs(wait), baseline: None }),
+        3 => Just(Event::Polling),
+        8 => (any::<bool>(), 0u64..1300).prop_map(|(changed, took)| {
+            polled(if changed { Poll::Changed } else { Poll::Unchanged }, took)
+        }),
+        3 => (0..FailureCode::ALL.len(), 0u64..120).prop_map(|(index, lived)| Event::Failed {
+            failure: Failure::new(FailureCode::ALL[index], Evidence::default()),
+            lived: secs(lived),
+        }),
+    ];
+    (0u64..400, any::<u32>(), event)
+}
+
 fn any_event() -> impl Strategy<Value = (u64, u32, Event)> {
     let event = prop_oneof![
         3 => Just(Event::Tick),
@@ -273,6 +379,45 @@ proptest! {
                 _ => {}
             }
             prop_assert!(refused < rules.max_refusals || !life.is_live());
+        }
+    }
+
+    /// Changes that a long poll finds are pushed, at once or after the hold, unless the device is awake; polls never have a
+    /// baseline; there is no poll in a wait, a hold or a pause; a device that is silent is not nagged.
+    #[test]
+    fn no_change_is_lost(events in proptest::collection::vec(any_poll_event(), 1..60)) {
+        let rules = RULES();
+        let mut life = Life::begin_polling(START, secs(5), secs(6 * 3600));
+        let mut now = START;
+        let mut pushed: Option<Timestamp> = None;
+        for (pause, dice, event) in events {
+            now = now.after(secs(pause));
+            let before = life.clone();
+            let effects = life.apply(&rules, now, Dice(dice), event.clone());
+            if !before.is_live() {
+                prop_assert_eq!(&life, &before);
+                continue;
+            }
+            prop_assert!(life.baseline.is_none() && life.poll.is_some());
+            let told = effects.push == Some(PushKind::NewMail);
+            let news = matches!(event, Event::Polled { poll: Poll::Changed, .. }) && before.phase == Phase::Active;
+            if news && life.is_live() {
+                prop_assert!(told || life.owed && life.hold_until.is_some(), "changes are neither pushed nor owed");
+            }
+            if matches!(event, Event::Deferred { .. }) {
+                pushed = None;
+            }
+            if told {
+                prop_assert!(pushed.is_none_or(|at| now.since(at) >= rules.hold_min), "nagged");
+                pushed = Some(now);
+            }
+            if life.connect() != Connect::No {
+                prop_assert!(life.state() == State::Watching);
+            }
+            prop_assert_eq!(life.deadline().is_some(), life.is_live());
+            if matches!(event, Event::Polled { .. }) && life.is_live() {
+                prop_assert!(life.poll.is_some_and(|poll| poll.hasty <= rules.hasty_polls) || life.retry_at.is_some());
+            }
         }
     }
 }

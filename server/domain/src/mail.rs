@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
+use crate::EasTarget;
+
 /// Why a mail target was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
@@ -16,6 +18,21 @@ pub enum TargetError {
     /// The mailbox's name is too long or has control characters.
     #[error("must have at most 255 bytes and no control characters")]
     Mailbox,
+    /// The address of an ActiveSync server is none.
+    #[error("must be https://HOST[:PORT]/PATH?QUERY of at most 2048 bytes of printable ASCII")]
+    EasUrl,
+    /// The address is for another command, or names an account.
+    #[error("must have Cmd= with the command once, and neither User= nor a mail address")]
+    EasCommand,
+    /// A header is malformed or not the device's to say.
+    #[error("must be a header of the app's own: not Authorization, Cookie, Host or one that frames a message")]
+    EasHeader,
+    /// There are too many headers.
+    #[error("must be at most 16 headers")]
+    EasHeaders,
+    /// A body is too long.
+    #[error("must have at most 8192 bytes, and 1024 for the one without changes")]
+    EasBody,
 }
 
 /// A host name (RFC 1123) or an IP address, in lower case as the wire had it.
@@ -118,6 +135,8 @@ impl ImapTarget {
 pub enum MailTarget {
     /// A mailbox on an IMAP server.
     Imap(ImapTarget),
+    /// A mailbox on an Exchange ActiveSync server.
+    Eas(EasTarget),
 }
 
 impl MailTarget {
@@ -125,6 +144,7 @@ impl MailTarget {
     pub fn host(&self) -> &HostName {
         match self {
             Self::Imap(imap) => &imap.host,
+            Self::Eas(eas) => eas.url.host(),
         }
     }
 
@@ -132,6 +152,7 @@ impl MailTarget {
     pub fn port(&self) -> u16 {
         match self {
             Self::Imap(imap) => imap.port,
+            Self::Eas(eas) => eas.url.port(),
         }
     }
 }

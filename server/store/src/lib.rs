@@ -9,6 +9,7 @@ pub mod demo;
 mod devices;
 mod entity;
 mod error;
+mod mail_columns;
 mod open;
 mod outbox;
 mod overview;

@@ -4,9 +4,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use domain::{
-    ApnsEnvironment, ApnsPushType, ApnsTarget, AppId, Baseline, EndReason, Evidence, Failure, FailureCode, HostName,
-    ImapTarget, KeyId, Life, MailTarget, Mailbox, Mechanism, Phase, PushTarget, Registration, SealedBox, Security,
-    SessionId, State, Timestamp,
+    ApnsEnvironment, ApnsPushType, ApnsTarget, AppId, Baseline, EndReason, Evidence, Failure, FailureCode, KeyId, Life,
+    LongPoll, MailTarget, Mailbox, Phase, PushTarget, Registration, SealedBox, SessionId, State, Timestamp,
 };
 
 use crate::entity::session;
@@ -124,7 +123,6 @@ impl NewSession {
         let live_key = live_key(&self.registration);
         let Registration { user, device, context, push_target, mail, credential, timings, .. } = self.registration;
         let (push_service, push_token, push_topic, push_environment, push_type) = push_columns(&push_target);
-        let MailTarget::Imap(imap) = &mail;
         let mut row = session::Model {
             id: self.id.as_uuid(),
             app_id: self.app.to_string(),
@@ -139,21 +137,12 @@ impl NewSession {
             push_topic: push_topic.to_owned(),
             push_environment: push_environment.to_owned(),
             push_type: push_type.to_owned(),
-            mail_kind: "imap".to_owned(),
-            mail_host: imap.host.to_string(),
-            mail_port: i32::from(imap.port),
-            mail_security: match imap.security {
-                Security::Tls => "tls",
-                Security::StartTls => "starttls",
-            }
-            .to_owned(),
-            mail_mailbox: imap.mailbox.clone(),
-            mail_mechanism: match imap.mechanism {
-                Mechanism::Plain => "plain",
-                Mechanism::Login => "login",
-                Mechanism::XOAuth2 => "xoauth2",
-            }
-            .to_owned(),
+            mail_kind: String::new(),
+            mail_host: String::new(),
+            mail_port: 0,
+            mail_security: String::new(),
+            mail_mailbox: String::new(),
+            mail_mechanism: String::new(),
             box_key_id: Some(credential.key_id.to_string()),
             box_encapsulated_key: Some(credential.encapsulated_key.to_vec()),
             box_ciphertext: Some(credential.ciphertext),
@@ -190,7 +179,13 @@ impl NewSession {
             connected_at: None,
             last_push_at: None,
             trace_until: None,
+            eas_path: None,
+            eas_headers: None,
+            eas_body: None,
+            eas_no_change_body: None,
+            eas_hasty: None,
         };
+        row.set_mail(&mail);
         row.set_life(&self.life, self.created_at);
         row
     }
@@ -222,6 +217,7 @@ impl session::Model {
         self.uid_next = life.baseline.map(|baseline| i64::from(baseline.uid_next.get()));
         self.highest_modseq =
             life.baseline.and_then(|baseline| baseline.highest_modseq).and_then(|modseq| i64::try_from(modseq).ok());
+        self.eas_hasty = life.poll.map(|poll| count(poll.hasty));
         self.expires_at = life.expires_at.as_millis();
         if !life.is_live() {
             self.live_key = None;
@@ -266,6 +262,7 @@ impl session::Model {
             failure,
             failed_at: at(self.failed_at),
             unresolved_since: at(self.unresolved_since),
+            poll: self.eas_hasty.map(|hasty| LongPoll { hasty: hasty.unsigned_abs() }),
         })
     }
 
@@ -289,28 +286,6 @@ impl session::Model {
             key_id: KeyId::parse(key_id).map_err(|_| self.corrupt("box_key_id"))?,
             encapsulated_key: key.as_slice().try_into().map_err(|_| self.corrupt("box_encapsulated_key"))?,
             ciphertext: ciphertext.clone(),
-        }))
-    }
-
-    pub(crate) fn mail(&self) -> Result<MailTarget, StoreError> {
-        if self.mail_kind != "imap" {
-            return Err(self.corrupt("mail_kind"));
-        }
-        Ok(MailTarget::Imap(ImapTarget {
-            host: HostName::parse(&self.mail_host).map_err(|_| self.corrupt("mail_host"))?,
-            port: u16::try_from(self.mail_port).map_err(|_| self.corrupt("mail_port"))?,
-            security: match self.mail_security.as_str() {
-                "tls" => Security::Tls,
-                "starttls" => Security::StartTls,
-                _ => return Err(self.corrupt("mail_security")),
-            },
-            mailbox: self.mail_mailbox.clone(),
-            mechanism: match self.mail_mechanism.as_str() {
-                "plain" => Mechanism::Plain,
-                "login" => Mechanism::Login,
-                "xoauth2" => Mechanism::XOAuth2,
-                _ => return Err(self.corrupt("mail_mechanism")),
-            },
         }))
     }
 

@@ -1,6 +1,6 @@
 //! What is written of sessions. Each function runs inside a transaction of the writer's.
 
-use domain::{Dice, Event, Life, NodeId, PushTarget, Rules, SessionId, Timestamp};
+use domain::{Dice, EasRequest, Event, Life, NodeId, PushTarget, Rules, SessionId, Timestamp};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _, Iterable as _,
@@ -44,6 +44,8 @@ pub struct Change {
     pub token_dies: bool,
     /// Where pushes go from now on, if that changes.
     pub push_target: Option<PushTarget>,
+    /// What long polls say from now on, if that changes.
+    pub eas_request: Option<EasRequest>,
     /// A push to write into the outbox.
     pub push: Option<NewPush>,
     /// What the timeline tells of it; that a push was queued is told anyway.
@@ -158,6 +160,9 @@ pub(crate) async fn change(db: &impl ConnectionTrait, node: NodeId, change: &Cha
         row.push_environment = environment.to_owned();
         row.push_type = push_type.to_owned();
     }
+    if let Some(request) = &change.eas_request {
+        row.set_eas_request(request);
+    }
     if change.token_dies {
         row.generation += 1;
     }
@@ -203,11 +208,12 @@ pub(crate) async fn trace(db: &impl ConnectionTrait, id: SessionId, until: Times
 
 /// Takes up to `limit` live sessions that no node runs.
 pub(crate) async fn claim(db: &impl ConnectionTrait, node: NodeId, limit: u64) -> Result<Vec<Claimed>, StoreError> {
-    let rows: Vec<(sea_orm::prelude::Uuid, Option<i64>, Option<i64>)> = Entity::find()
+    let rows: Vec<(sea_orm::prelude::Uuid, Option<i64>, Option<i64>, Option<i32>)> = Entity::find()
         .select_only()
         .column(Column::Id)
         .column(Column::WaitUntil)
         .column(Column::UidValidity)
+        .column(Column::EasHasty)
         .filter(Column::NodeId.is_null())
         .filter(Column::LiveKey.is_not_null())
         .order_by_asc(Column::LiveKey)
@@ -223,10 +229,10 @@ pub(crate) async fn claim(db: &impl ConnectionTrait, node: NodeId, limit: u64) -
             .exec(db)
             .await?;
     }
-    let claimed = |(id, wait_until, uid_validity): (_, Option<i64>, Option<i64>)| Claimed {
+    let claimed = |(id, wait_until, uid_validity, poll): (_, Option<i64>, Option<i64>, Option<i32>)| Claimed {
         id: SessionId::from_uuid(id),
-        // Without a baseline it does not wait: mail that comes in the meantime would be missed.
-        wait_until: uid_validity.and(wait_until).map(Timestamp::from_millis),
+        // Without a baseline it does not wait: mail that comes in the meantime would be missed. Polls need none.
+        wait_until: uid_validity.or(poll.map(i64::from)).and(wait_until).map(Timestamp::from_millis),
     };
     Ok(rows.into_iter().map(claimed).collect())
 }

@@ -6,9 +6,10 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use domain::{
-    ApnsEnvironment, ApnsPushType, ApnsTarget, AppId, Connect, Context, Device, DeviceId, Dice, Event, HostName,
-    ImapTarget, KeyId, Life, MailTarget, Mailbox, Mechanism, NodeId, Platform, PushId, PushKind, PushTarget,
-    Registration, Rules, SealedBox, Security, SessionId, Timestamp, Timings, UserId, VersionText,
+    ApnsEnvironment, ApnsPushType, ApnsTarget, AppId, Connect, Context, Device, DeviceId, Dice, EasAuthentication,
+    EasCommand, EasHeader, EasRequest, EasTarget, EasUrl, Event, HostName, ImapTarget, KeyId, Life, LongPoll,
+    MailTarget, Mailbox, Mechanism, NodeId, Platform, Poll, PushId, PushKind, PushTarget, Registration, Rules,
+    SealedBox, Security, SessionId, Timestamp, Timings, UserId, VersionText,
 };
 use store::{Change, Claimed, Finish, NewPush, NewSession, PushStatus, Store, StoreError};
 use tempfile::TempDir;
@@ -95,7 +96,17 @@ async fn step(store: &Store, id: SessionId, now: Timestamp, event: Event) -> Res
     });
     let token_dies = effects.token_dies;
     store
-        .change(Change { id, revision: record.revision, now, life, token_dies, push_target: None, push, notes: vec![] })
+        .change(Change {
+            id,
+            revision: record.revision,
+            now,
+            life,
+            token_dies,
+            push_target: None,
+            eas_request: None,
+            push,
+            notes: vec![],
+        })
         .await
 }
 
@@ -116,6 +127,56 @@ async fn what_was_stored_comes_back_after_a_restart() {
     assert_eq!(record.credential, Some(new.registration.credential));
     assert_eq!(record.response_timeout, Duration::from_secs(1680));
     assert_eq!(record.traceparent, new.traceparent);
+}
+
+#[tokio::test]
+async fn an_activesync_target_comes_back_and_its_request_is_replaced_with_a_defer() {
+    let database = Database::new();
+    let store = database.open().await;
+    let header = |name: &str, value: &str| EasHeader::parse(name, value).unwrap();
+    let headers = vec![header("X-MS-PolicyKey", "307199232"), header("User-Agent", "")];
+    let request = EasRequest::new(headers, vec![3, 1, 0x6a, 0], vec![]).unwrap();
+    let path = "https://eas.example.org:8443/Microsoft-Server-ActiveSync?Cmd=Sync&DeviceId=1";
+    let eas = EasTarget {
+        url: EasUrl::parse(path).unwrap(),
+        command: EasCommand::Sync,
+        authentication: EasAuthentication::Bearer,
+        request,
+    };
+    let mut new = session(1, "account-1", "h1");
+    new.registration.mail = MailTarget::Eas(eas.clone());
+    new.life = Life::begin_polling(NOW, Duration::from_secs(60), Duration::from_secs(3600));
+    let id = new.id;
+    store.register(new.clone()).await.unwrap();
+    let read = store.session(id).await.unwrap().unwrap();
+    assert_eq!((&read.mail, &read.life), (&new.registration.mail, &new.life));
+    // Nothing is to be done before the wait is over: polls need no baseline.
+    assert_eq!(store.claim(10).await.unwrap()[0].wait_until, Some(NOW.after(Duration::from_secs(60))));
+
+    let mut life = read.life;
+    let asked = Duration::from_secs(1200);
+    life.phase = domain::Phase::Active;
+    let hasty = Event::Polled { poll: Poll::Unchanged, took: Duration::ZERO, asked };
+    life.apply(&Rules::default(), NOW, Dice(0), hasty);
+    assert_eq!(life.poll, Some(LongPoll { hasty: 1 }));
+    let next = EasRequest::new(vec![], vec![1; 8192], vec![2]).unwrap();
+    let change = Change {
+        id,
+        revision: read.revision,
+        now: NOW,
+        life: life.clone(),
+        token_dies: false,
+        push_target: None,
+        eas_request: Some(next.clone()),
+        push: None,
+        notes: vec![],
+    };
+    store.change(change).await.unwrap();
+    let read = store.session(id).await.unwrap().unwrap();
+    assert_eq!((read.mail, read.life), (MailTarget::Eas(EasTarget { request: next, ..eas.clone() }), life));
+    // Staff see where it goes, and nothing of the request.
+    let detail = store.session_detail(id).await.unwrap().unwrap();
+    assert_eq!(detail.row.mail, MailTarget::Eas(EasTarget { request: EasRequest::default(), ..eas }));
 }
 
 #[tokio::test]
@@ -178,6 +239,7 @@ async fn a_late_change_loses_and_an_end_destroys_the_box() {
         life,
         token_dies: false,
         push_target: None,
+        eas_request: None,
         push: None,
         notes: vec![],
     };

@@ -136,6 +136,7 @@ async fn a_registration_is_told_once_and_a_replaced_session_says_by_what() {
         life: record.life,
         token_dies: false,
         push_target: None,
+        eas_request: None,
         push: None,
         notes: vec![Note::new(TimelineKind::Viewed)],
     };

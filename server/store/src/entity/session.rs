@@ -61,6 +61,11 @@ pub(crate) struct Model {
     pub(crate) connected_at: Option<i64>,
     pub(crate) last_push_at: Option<i64>,
     pub(crate) trace_until: Option<i64>,
+    pub(crate) eas_path: Option<String>,
+    pub(crate) eas_headers: Option<String>,
+    pub(crate) eas_body: Option<Vec<u8>>,
+    pub(crate) eas_no_change_body: Option<Vec<u8>>,
+    pub(crate) eas_hasty: Option<i32>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -112,7 +112,19 @@ pub(crate) async fn told(
         traceparent: Some(TRACE.to_owned()),
     });
     let (token_dies, notes) = (effects.token_dies, notes(&life));
-    store.change(Change { id, revision: record.revision, now, life, token_dies, push_target: None, push, notes }).await
+    store
+        .change(Change {
+            id,
+            revision: record.revision,
+            now,
+            life,
+            token_dies,
+            push_target: None,
+            eas_request: None,
+            push,
+            notes,
+        })
+        .await
 }
 
 /// Lets an event happen to a session.

@@ -1,7 +1,9 @@
 //! The one table of messages. Plain and short: what happened, then what to do. What a failure is called stands in
 //! `domain::FailureCode`, so that the device, the log and these pages say the same.
 
-use domain::{EndReason, FailureClass, FailureCode, Mechanism, PushKind, Security, State};
+use domain::{
+    EasAuthentication, EasCommand, EndReason, FailureClass, FailureCode, Mechanism, PushKind, Security, State,
+};
 
 /// The push service's name, as its users know it.
 pub(crate) const APNS: &str = "APNs";
@@ -45,6 +47,13 @@ pub(crate) const fn cell(code: FailureCode) -> &'static str {
         FailureCode::MailboxMissing => "No such mailbox",
         FailureCode::CredentialUnreadable => "Credential unreadable",
         FailureCode::CredentialMismatch => "Wrong kind of credential",
+        FailureCode::AccessDenied => "Device not let in",
+        FailureCode::ProvisionNeeded => "Policy not accepted",
+        FailureCode::RequestRefused => "Request refused",
+        FailureCode::ServerError => "Fault of the mail server",
+        FailureCode::NotActiveSync => "Not ActiveSync",
+        FailureCode::RedirectRefused => "Sent on, not followed",
+        FailureCode::PollTooFast => "Waits end too fast",
         FailureCode::Internal => "Fault of Pinger",
     }
 }
@@ -79,7 +88,18 @@ pub(crate) const fn tell(code: FailureCode) -> Option<&'static str> {
         FailureCode::Throttled => {
             Some("Your mail provider limits how often we may look. Fewer mail apps on this account help.")
         }
+        FailureCode::AccessDenied => {
+            Some("Your mail provider has not let this device in yet. Whoever runs the mail server can allow it.")
+        }
+        FailureCode::ProvisionNeeded | FailureCode::RequestRefused | FailureCode::RedirectRefused => {
+            Some("The app has to sync once before notifications come back. Open it and wait until it has.")
+        }
+        FailureCode::NotActiveSync => Some(
+            "The mail server’s address in the app does not lead to an Exchange server. Check it in the account’s settings.",
+        ),
         FailureCode::ConnectionLost
+        | FailureCode::ServerError
+        | FailureCode::PollTooFast
         | FailureCode::CommandTimeout
         | FailureCode::ProtocolError
         | FailureCode::FloodRefused
@@ -96,6 +116,7 @@ pub(crate) const fn by_itself(class: FailureClass) -> &'static str {
         FailureClass::Misconfigured => "Pinger looks again about once an hour, in case somebody mended it.",
         FailureClass::CredentialRefused => "A new password registers a new session, which replaces this one.",
         FailureClass::CredentialUnusable => "The device was told to register again; that makes a new session.",
+        FailureClass::RequestRefused => "The device was told to sync and to register again; that makes a new session.",
         FailureClass::Unresolved => "Pinger goes on asking for a day, then ends the session and tells the device.",
     }
 }
@@ -111,6 +132,7 @@ pub(crate) const fn end_cell(reason: EndReason) -> &'static str {
         EndReason::MailServerGone => "Ended, mail server not found",
         EndReason::PushTargetGone => "Ended, app gone from the device",
         EndReason::Quota => "Ended, limit reached",
+        EndReason::RequestRefused => "Ended, request refused",
     }
 }
 
@@ -130,6 +152,33 @@ pub(crate) const fn credential(mechanism: Mechanism) -> &'static str {
         Mechanism::XOAuth2 => "Access token",
     }
 }
+
+/// How an ActiveSync login is made.
+pub(crate) const fn eas_login(way: EasAuthentication) -> &'static str {
+    match way {
+        EasAuthentication::Basic => "Basic",
+        EasAuthentication::Bearer => "Bearer",
+    }
+}
+
+/// What the credential of an ActiveSync account is.
+pub(crate) const fn eas_credential(way: EasAuthentication) -> &'static str {
+    match way {
+        EasAuthentication::Basic => "Password",
+        EasAuthentication::Bearer => "Access token",
+    }
+}
+
+/// A long poll, by its command.
+pub(crate) const fn long_poll(command: EasCommand) -> &'static str {
+    match command {
+        EasCommand::Ping => "ActiveSync Ping, a long poll",
+        EasCommand::Sync => "ActiveSync Sync, a long poll",
+    }
+}
+
+/// What is watched where the device says which folders: there is no name of one.
+pub(crate) const LONG_POLLED: &str = "The mailbox";
 
 /// How a connection is encrypted.
 pub(crate) const fn security(security: Security) -> &'static str {

@@ -98,13 +98,13 @@ reasons! {
         "Seal it with the user, device, context, host and port of the very request that carries it.";
     CredentialMismatch, "CREDENTIAL_MISMATCH", InvalidArgument,
         "The sealed credential is of a kind that the mechanism can't use.",
-        "Seal a password for PLAIN and LOGIN, an access token for XOAUTH2.";
+        "Seal a password for PLAIN, LOGIN and Basic, an access token for XOAUTH2 and Bearer.";
     AddressBlocked, "ADDRESS_BLOCKED", InvalidArgument,
         "The mail server's address is private, loopback, link-local or otherwise special.",
         "Use a mail server with a public address, or ask the operator to allow this one.";
     PortBlocked, "PORT_BLOCKED", InvalidArgument,
         "The mail server's port is not a mail port.",
-        "Use 993 or 143, or ask the operator to allow this one.";
+        "Use 993 or 143, or 443 for ActiveSync, or ask the operator to allow this one.";
     TopicUnknown, "TOPIC_UNKNOWN", FailedPrecondition,
         "The server is not configured to push for this app.",
         "Use a topic that the operator configured.";

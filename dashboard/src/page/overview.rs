@@ -77,9 +77,10 @@ impl Attention {
     pub(crate) fn of_failure(host: &str, code: FailureCode, sessions: u64, since: Timestamp, now: Timestamp) -> Self {
         let mark = match code.class() {
             FailureClass::Transport | FailureClass::Throttled | FailureClass::Unresolved => Mark::Retrying,
-            FailureClass::Misconfigured | FailureClass::CredentialRefused | FailureClass::CredentialUnusable => {
-                Mark::Fault
-            }
+            FailureClass::Misconfigured
+            | FailureClass::CredentialRefused
+            | FailureClass::CredentialUnusable
+            | FailureClass::RequestRefused => Mark::Fault,
         };
         let since = moment_short(since, now);
         let title = match code {
@@ -114,7 +115,7 @@ impl Attention {
                 format!("{them} {verb} since {since}, and after a day that is given up. If the name is right, its DNS has a fault.")
             }
             FailureClass::Transport => format!("{them} {verb} since {since}. {it} back as soon as the server is."),
-            FailureClass::CredentialUnusable => format!("{them} since {since}. Their devices were told to register again."),
+            FailureClass::CredentialUnusable | FailureClass::RequestRefused => format!("{them} since {since}. Their devices were told to register again."),
         };
         let search = Search::default().with(Key::Host, host).with(Key::Reason, code.as_str());
         Self { mark, title, text, link: (them, search.href()) }

@@ -72,6 +72,7 @@ fn report(PingStep { elapsed, report }: PingStep) -> (u64, Progress) {
         PingReport::LoggedIn => Progress::LoggedIn,
         PingReport::Opened => Progress::Opened,
         PingReport::Asked { before, after } => Progress::Asked { before, after },
+        PingReport::Polled => Progress::Polled,
         PingReport::NothingNew => Progress::NothingNew,
         PingReport::Pushed => Progress::Pushed,
         PingReport::Gathered => Progress::Gathered,
@@ -135,7 +136,7 @@ pub(super) async fn ping(
         Err(denied) => return denied.answer(&data, &asker, id),
     };
     let Some(loaded) = load(&data, &asker, &id, None).await? else { return Ok(unknown(&data, &asker, id)) };
-    let mechanism = words::mechanism(loaded.subject().facts.mechanism);
+    let mechanism = loaded.subject().facts.way.login();
     data.auth.audit(&asker.staff, &client, AuditAction::PingForced, id, None).await?;
     let steps = match handle.force_ping(session, actor(&asker)).await {
         Ok(steps) => steps,

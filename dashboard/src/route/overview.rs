@@ -88,7 +88,10 @@ async fn load(data: &Data, breaker_open: bool) -> Result<Overview, Failure> {
         .ended
         .iter()
         .filter(|(reason, _)| {
-            matches!(reason, EndReason::CredentialRefused | EndReason::MailServerGone | EndReason::Quota)
+            matches!(
+                reason,
+                EndReason::CredentialRefused | EndReason::MailServerGone | EndReason::Quota | EndReason::RequestRefused
+            )
         })
         .map(|(_, number)| number)
         .sum();

@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
-use domain::{MailTarget, Rules, SessionId, Timestamp};
+use domain::{MailTarget, Rules, Security, SessionId, Timestamp};
 use http::StatusCode;
 use serde::Deserialize;
 use store::{
@@ -16,7 +16,7 @@ use crate::page::session::{Acts, Details, Handshake, Line, RevokePage, SessionPa
 use crate::page::trouble::Trouble;
 use crate::part::format::took;
 use crate::shell::Section;
-use crate::why::Facts;
+use crate::why::{Facts, Way};
 use crate::words;
 
 /// Entries of a timeline and deliveries on the page.
@@ -58,7 +58,6 @@ pub(super) async fn load(
 impl Loaded {
     pub(super) fn subject(&self) -> Subject {
         let row = &self.detail.row;
-        let MailTarget::Imap(imap) = &row.mail;
         let newest = |kind: TimelineKind| self.entries.iter().find(|entry| entry.note.kind == kind);
         Subject {
             id: row.id.to_string(),
@@ -66,9 +65,9 @@ impl Loaded {
                 now: self.now,
                 life: row.life.clone(),
                 registered_at: row.created_at,
-                host: imap.host.to_string(),
+                host: row.mail.host().to_string(),
                 mailbox: mailbox(row).to_owned(),
-                mechanism: imap.mechanism,
+                way: Way::of(&row.mail),
                 key: self.detail.sealed_for.as_ref().map(ToString::to_string),
                 connected_at: row.connected_at,
                 mail_at: newest(TimelineKind::MailSeen).map(|entry| entry.at),
@@ -128,7 +127,6 @@ pub(super) async fn page(
         format!("/sessions/{}?before={cursor}{show}", subject.id)
     });
     let detail = &loaded.detail;
-    let MailTarget::Imap(imap) = &detail.row.mail;
     let channel = delivery::channel(&detail.push.service, &detail.push.environment);
     let page = SessionPage {
         acts: Acts { allowed: asker.staff.role >= Role::Support, csrf: asker.staff.csrf.clone() },
@@ -138,8 +136,8 @@ pub(super) async fn page(
         handshake: handshake(detail),
         target: format!("{channel}, token ends {}", detail.push.token_ends),
         details: Details {
-            security: words::security(imap.security),
-            port: imap.port,
+            security: security(&detail.row.mail),
+            port: detail.row.mail.port(),
             generation: detail.generation,
             app: detail.app.clone(),
             node: detail.row.node.map(|node| node.to_string()),
@@ -170,6 +168,13 @@ pub(super) async fn revoke(
     }
     let page = RevokePage { subject, csrf: asker.staff.csrf.clone(), problem: None, note: String::new() };
     Ok(asker.show(&data, Section::Sessions, "Revoke", || page.view()))
+}
+
+const fn security(mail: &MailTarget) -> &'static str {
+    match mail {
+        MailTarget::Imap(imap) => words::security(imap.security),
+        MailTarget::Eas(_) => words::security(Security::Tls),
+    }
 }
 
 /// A line of a handshake as it is stored.
@@ -205,13 +210,13 @@ fn handshake(detail: &SessionDetail) -> Option<Handshake> {
         .filter_map(|line| line.text.split_once("CAPABILITY ").map(|(_, list)| list.trim_end_matches(']')))
         .next_back()
         .map(|list| list.split(']').next().unwrap_or(list).to_owned());
-    let MailTarget::Imap(imap) = &detail.row.mail;
+    let mail = &detail.row.mail;
     let took = lines.last().map(|line| format!("ready in {}", took(line.millis)));
     (!lines.is_empty()).then(|| Handshake {
         at: detail.row.connected_at,
         lines,
         capabilities,
-        address: Some(format!("{}, port {}", imap.host, imap.port)),
-        tls: Some(words::security(imap.security).to_owned()).filter(|_| took.is_some()),
+        address: Some(format!("{}, port {}", mail.host(), mail.port())),
+        tls: Some(security(mail).to_owned()).filter(|_| took.is_some()),
     })
 }

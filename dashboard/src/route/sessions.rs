@@ -166,6 +166,7 @@ pub(super) fn device_is(row: &SessionRow) -> String {
 pub(super) fn mailbox(row: &SessionRow) -> &str {
     match &row.mail {
         domain::MailTarget::Imap(imap) => &imap.mailbox,
+        domain::MailTarget::Eas(_) => words::LONG_POLLED,
     }
 }
 

@@ -46,9 +46,10 @@ fn uid_next(a: Option<i64>, b: Option<i64>) -> Option<String> {
 const fn failure_look(code: FailureCode) -> (Icon, Tone) {
     match code.class() {
         FailureClass::Transport | FailureClass::Throttled | FailureClass::Unresolved => (Icon::Retrying, Tone::Warn),
-        FailureClass::Misconfigured | FailureClass::CredentialRefused | FailureClass::CredentialUnusable => {
-            (Icon::Fault, Tone::Bad)
-        }
+        FailureClass::Misconfigured
+        | FailureClass::CredentialRefused
+        | FailureClass::CredentialUnusable
+        | FailureClass::RequestRefused => (Icon::Fault, Tone::Bad),
     }
 }
 
@@ -81,9 +82,15 @@ pub(super) fn entry(of: &TimelineEntry, now: Timestamp) -> Entry {
             let text = "Awake, reads its mail itself.".to_owned();
             (Icon::Phone, None, format!("Deferred by the device for {wait}"), Some(text), None)
         }
+        Kind::Connected if note.b.is_none() => {
+            (Icon::Plug, None, format!("Connected, and the long poll taken, in {}", took(number(note.a))), None, None)
+        }
         Kind::Connected => {
             let title = format!("Connected and logged in, in {}", took(number(note.a)));
             (Icon::Plug, None, title, uid_next(None, note.b), None)
+        }
+        Kind::MailSeen if note.b.is_none() => {
+            (Icon::Mail, None, "The mail server says that something is new".to_owned(), None, None)
         }
         Kind::MailSeen if detail.as_deref() == Some("renumbered") => (
             Icon::Mail,
@@ -138,7 +145,12 @@ pub(super) fn entry(of: &TimelineEntry, now: Timestamp) -> Entry {
                 (None, _) => "Ended".to_owned(),
             };
             let mark = match reason {
-                Some(EndReason::CredentialRefused | EndReason::MailServerGone | EndReason::Quota) => Mark::Fault,
+                Some(
+                    EndReason::CredentialRefused
+                    | EndReason::MailServerGone
+                    | EndReason::Quota
+                    | EndReason::RequestRefused,
+                ) => Mark::Fault,
                 Some(EndReason::Revoked | EndReason::PushTargetGone) => Mark::Revoked,
                 _ => Mark::Ended,
             };
@@ -150,6 +162,9 @@ pub(super) fn entry(of: &TimelineEntry, now: Timestamp) -> Entry {
                 let (icon, tone) = failure_look(code);
                 let quote = (!evidence.is_empty()).then(|| evidence.to_owned());
                 (icon, Some(tone), format!("Forced ping: {}", words::cell(code).to_lowercase()), None, quote)
+            }
+            None if note.b.is_none() && detail.as_deref() == Some("changed") => {
+                (Icon::Ok, Some(Tone::Ok), "Forced ping: new mail".to_owned(), None, None)
             }
             None if note.a == note.b => {
                 (Icon::Ok, Some(Tone::Ok), "Forced ping: nothing new".to_owned(), uid_next(None, note.b), None)

@@ -171,8 +171,16 @@ const fn link_of(code: FailureCode) -> usize {
         | FailureCode::GreetingTimeout
         | FailureCode::ProtocolError
         | FailureCode::FloodRefused => CONNECTED,
-        FailureCode::Throttled | FailureCode::LoginRefused | FailureCode::LoginDisabled => LOGGED_IN,
-        FailureCode::MailboxMissing
+        FailureCode::NotActiveSync | FailureCode::RedirectRefused => CONNECTED,
+        FailureCode::Throttled
+        | FailureCode::LoginRefused
+        | FailureCode::LoginDisabled
+        | FailureCode::AccessDenied
+        | FailureCode::ProvisionNeeded => LOGGED_IN,
+        FailureCode::RequestRefused
+        | FailureCode::ServerError
+        | FailureCode::PollTooFast
+        | FailureCode::MailboxMissing
         | FailureCode::ConnectionLost
         | FailureCode::CommandTimeout
         | FailureCode::ServerBye
@@ -201,7 +209,7 @@ fn worked_before(facts: &Facts, code: FailureCode) -> Option<String> {
     let at = facts.connected_at.filter(|_| code == FailureCode::LoginRefused)?;
     Some(format!(
         "The same {} still worked at {}. It was changed or blocked at the provider, not in the app.",
-        words::credential(facts.mechanism).to_lowercase(),
+        facts.way.credential().to_lowercase(),
         moment_short(at, facts.now)
     ))
 }
@@ -256,6 +264,10 @@ fn ended(facts: &Facts, reason: EndReason) -> (usize, Mark, Verdict) {
         ),
         EndReason::CredentialRefused => {
             let code = code.unwrap_or(FailureCode::LoginRefused);
+            (link_of(code), Mark::Fault, of_failure(facts, code))
+        }
+        EndReason::RequestRefused => {
+            let code = code.unwrap_or(FailureCode::RequestRefused);
             (link_of(code), Mark::Fault, of_failure(facts, code))
         }
         EndReason::MailServerGone => {
@@ -322,7 +334,10 @@ fn holds_note(facts: &Facts, index: usize) -> String {
             facts.key.as_ref().map_or_else(|| "Destroyed since".to_owned(), |key| format!("Key {}", short_key(key)))
         }
         CONNECTED => facts.connected_at.map_or_else(String::new, |at| moment_short(at, now)),
-        LOGGED_IN => words::mechanism(facts.mechanism).to_owned(),
+        LOGGED_IN => facts.way.login().to_owned(),
+        WATCHING if facts.way.long_poll().is_some() => {
+            format!("Long poll, since {}", moment_short(facts.life.state_since, now))
+        }
         WATCHING => format!("Since {}", moment_short(facts.life.state_since, now)),
         ACCEPTED => match &facts.push {
             Some(push) => match push.fate {
@@ -386,6 +401,12 @@ mod tests {
         let watching = sample::watching();
         check(&watching, "++++++++", "");
         check(&sample::refused(), "+++x....", "Refused 09:42:14");
+        check(&sample::polling(), "++++++++", "");
+        let note = chain(&sample::polling()).links[WATCHING].note.clone();
+        assert_eq!(note, "Long poll, since 09:17");
+        let mut stale = sample::failed(FailureCode::RequestRefused);
+        stale.life.phase = Phase::Ended(EndReason::RequestRefused);
+        check(&stale, "++++x...", "Failed 09:42:14");
         check(&sample::failed(FailureCode::ConnectTimeout), "++x.....", "Failed 09:42:14");
         check(&sample::failed(FailureCode::MailboxMissing), "++++x...", "Failed 09:42:14");
         check(&sample::failed(FailureCode::CredentialUnreadable), "+x......", "Failed 09:42:14");

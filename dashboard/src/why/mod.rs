@@ -4,7 +4,9 @@
 mod chain;
 mod sentence;
 
-use domain::{Life, Mechanism, Timestamp};
+use domain::{EasAuthentication, EasCommand, Life, MailTarget, Mechanism, Timestamp};
+
+use crate::words;
 
 pub(crate) use chain::{Chain, Link, Standing, Verdict, chain};
 pub(crate) use sentence::{Sentence, cell, failure_mark, sentence};
@@ -17,7 +19,7 @@ pub(crate) struct Facts {
     pub(crate) registered_at: Timestamp,
     pub(crate) host: String,
     pub(crate) mailbox: String,
-    pub(crate) mechanism: Mechanism,
+    pub(crate) way: Way,
     /// The sealing key of the credential; none once it is destroyed.
     pub(crate) key: Option<String>,
     /// When the last connection was made.
@@ -30,6 +32,46 @@ pub(crate) struct Facts {
     pub(crate) revoked_by: Option<String>,
     /// Refused logins after which Pinger gives up.
     pub(crate) max_refusals: u32,
+}
+
+/// How the mailbox is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Imap(Mechanism),
+    Eas(EasCommand, EasAuthentication),
+}
+
+impl Way {
+    pub(crate) fn of(mail: &MailTarget) -> Self {
+        match mail {
+            MailTarget::Imap(imap) => Self::Imap(imap.mechanism),
+            MailTarget::Eas(eas) => Self::Eas(eas.command, eas.authentication),
+        }
+    }
+
+    /// How the login is made.
+    pub(crate) const fn login(self) -> &'static str {
+        match self {
+            Self::Imap(mechanism) => words::mechanism(mechanism),
+            Self::Eas(_, authentication) => words::eas_login(authentication),
+        }
+    }
+
+    /// What the credential is.
+    pub(crate) const fn credential(self) -> &'static str {
+        match self {
+            Self::Imap(mechanism) => words::credential(mechanism),
+            Self::Eas(_, authentication) => words::eas_credential(authentication),
+        }
+    }
+
+    /// The long poll, where it is one.
+    pub(crate) const fn long_poll(self) -> Option<&'static str> {
+        match self {
+            Self::Imap(_) => None,
+            Self::Eas(command, _) => Some(words::long_poll(command)),
+        }
+    }
 }
 
 /// The newest push of a session.

@@ -2,9 +2,11 @@
 
 use std::num::NonZeroU32;
 
-use domain::{Evidence, Failure, FailureCode, Life, Mailbox, Mechanism, Phase, Timestamp};
+use domain::{
+    EasAuthentication, EasCommand, Evidence, Failure, FailureCode, Life, LongPoll, Mailbox, Mechanism, Phase, Timestamp,
+};
 
-use super::{Facts, Fate, LastPush};
+use super::{Facts, Fate, LastPush, Way};
 
 /// 2026-11-20 09:58:14 UTC, a Friday.
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_795_168_694_000);
@@ -42,11 +44,12 @@ pub(crate) fn watching() -> Facts {
             failure: None,
             failed_at: None,
             unresolved_since: None,
+            poll: None,
         },
         registered_at: before(1, "07:58:03"),
         host: "imap.example.com".into(),
         mailbox: "INBOX".into(),
-        mechanism: Mechanism::Plain,
+        way: Way::Imap(Mechanism::Plain),
         key: Some("2026-11".into()),
         connected_at: Some(at("06:14:40")),
         mail_at: Some(at("09:17:40")),
@@ -54,6 +57,17 @@ pub(crate) fn watching() -> Facts {
         revoked_by: None,
         max_refusals: 2,
     }
+}
+
+/// A session that is watched by long polls, and is well.
+pub(crate) fn polling() -> Facts {
+    let mut facts = watching();
+    facts.life.baseline = None;
+    facts.life.poll = Some(LongPoll::default());
+    facts.host = "eas.example.com".into();
+    facts.mailbox = crate::words::LONG_POLLED.into();
+    facts.way = Way::Eas(EasCommand::Ping, EasAuthentication::Basic);
+    facts
 }
 
 /// A session that failed at 09:42:14.

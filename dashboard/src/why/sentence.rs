@@ -2,7 +2,7 @@
 
 use domain::{EndReason, Failure, FailureClass, FailureCode, Life, State, Timestamp};
 
-use super::{Facts, Fate};
+use super::{Facts, Fate, Way};
 use crate::part::format::{at_moment, clock, moment, moment_short, spelled, until};
 use crate::part::mark::Mark;
 use crate::words;
@@ -95,7 +95,9 @@ const fn end_mark(reason: EndReason) -> Mark {
     match reason {
         EndReason::Stopped | EndReason::Replaced | EndReason::Expired => Mark::Ended,
         EndReason::Revoked | EndReason::PushTargetGone => Mark::Revoked,
-        EndReason::CredentialRefused | EndReason::MailServerGone | EndReason::Quota => Mark::Fault,
+        EndReason::CredentialRefused | EndReason::MailServerGone | EndReason::Quota | EndReason::RequestRefused => {
+            Mark::Fault
+        }
     }
 }
 
@@ -103,7 +105,10 @@ const fn end_mark(reason: EndReason) -> Mark {
 pub(crate) const fn failure_mark(code: FailureCode) -> Mark {
     match code.class() {
         FailureClass::Transport | FailureClass::Throttled | FailureClass::Unresolved => Mark::Retrying,
-        FailureClass::Misconfigured | FailureClass::CredentialRefused | FailureClass::CredentialUnusable => Mark::Fault,
+        FailureClass::Misconfigured
+        | FailureClass::CredentialRefused
+        | FailureClass::CredentialUnusable
+        | FailureClass::RequestRefused => Mark::Fault,
     }
 }
 
@@ -156,7 +161,11 @@ fn watching(facts: &Facts) -> (Mark, &'static str, String, String) {
             (Mark::Running, "Starting:", rest, why)
         }
         (None, Some(_)) => {
-            let rest = format!("{} is watched since {}", facts.mailbox, moment_short(life.state_since, facts.now));
+            let since = moment_short(life.state_since, facts.now);
+            let rest = match facts.way {
+                Way::Imap(_) => format!("{} is watched since {since}", facts.mailbox),
+                Way::Eas(..) => format!("a long poll waits at {} since {since}", facts.host),
+            };
             let why = match &facts.push {
                 Some(push) => format!(
                     "The last push was {} {}, and no mail has come since then.",
@@ -176,7 +185,9 @@ fn watching(facts: &Facts) -> (Mark, &'static str, String, String) {
 fn holding(facts: &Facts) -> (Mark, &'static str, String, String) {
     let life = &facts.life;
     let until = clock(life.hold_until.unwrap_or(life.expires_at));
-    let gathered = if life.owed {
+    let gathered = if life.poll.is_some() {
+        format!("The server would only repeat itself until the device has synced, so it is asked again at {until}.")
+    } else if life.owed {
         format!("More mail has come since; it goes out in one push at {until}.")
     } else {
         format!("Further mail is gathered, and goes out in one push at {until}.")
@@ -219,7 +230,7 @@ fn retrying(facts: &Facts) -> (Mark, String, String) {
             "Pinger asks again at {next}, and gives up {}, a day after it began. {NOT_LOST}",
             at_moment(gone_at(life, failure, now), now)
         ),
-        FailureClass::Transport | FailureClass::CredentialUnusable => {
+        FailureClass::Transport | FailureClass::CredentialUnusable | FailureClass::RequestRefused => {
             let tries = if life.attempts > 1 { format!(", try {} in a row", life.attempts + 1) } else { String::new() };
             format!("Pinger connects again at {next}{tries}. Nobody has to do anything. {NOT_LOST}")
         }
@@ -329,6 +340,12 @@ fn ended(reason: EndReason, facts: &Facts) -> (Mark, &'static str, String, Strin
             "That happens when the app is removed, or after the device was set up anew. Opening the app registers again."
                 .into(),
         ),
+        EndReason::RequestRefused => {
+            let code = life.failure.as_ref().map_or(FailureCode::RequestRefused, |failure| failure.code);
+            let rest = format!("{}, so the session ended {at}", words::clause(code));
+            let why = "Only the app can make another request. The device was told to register again; it syncs first.";
+            ("Not pushing:", rest, why.into())
+        }
         EndReason::Quota => (
             "Ended:",
             format!("a limit of this server was reached {at}"),

@@ -28,6 +28,9 @@ pub struct Config {
     /// Ports of mail servers.
     #[serde(default = "mail_ports")]
     pub allow_ports: Vec<u16>,
+    /// Ports of ActiveSync servers.
+    #[serde(default = "eas_ports")]
+    pub allow_eas_ports: Vec<u16>,
     /// Apple's push service. Without it, registrations with a target there are refused.
     #[serde(default)]
     pub apns: Option<ApnsConfig>,
@@ -64,6 +67,10 @@ pub struct Config {
 
 fn mail_ports() -> Vec<u16> {
     vec![993, 143]
+}
+
+fn eas_ports() -> Vec<u16> {
+    vec![443]
 }
 
 fn concurrent_connects() -> usize {

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::clock;
 use crate::push::Sender;
-use crate::session::Sessions;
+use crate::session::{Anew, Sessions};
 use crate::vault::KeyRing;
 
 /// How long “Trace this session” lasts.
@@ -67,6 +67,8 @@ pub enum PingReport {
         /// What it says.
         after: u32,
     },
+    /// The server was asked by a long poll, and has taken or answered it.
+    Polled,
     /// Over: there is nothing new.
     NothingNew,
     /// Over: there is new mail, and a push is on its way.
@@ -210,7 +212,7 @@ impl Handle {
     pub async fn revoke(&self, id: SessionId, actor: &Actor) -> Result<(), HandleError> {
         self.live(id).await?;
         let by = Some(actor.staff.as_str());
-        let record = self.sessions.apply(id, Event::Revoked, None, by).await?.ok_or(HandleError::Unknown)?;
+        let record = self.sessions.apply(id, Event::Revoked, Anew::default(), by).await?.ok_or(HandleError::Unknown)?;
         match record.life.end_reason() {
             Some(EndReason::Revoked) | None => Ok(()),
             // It ended by itself a moment before.

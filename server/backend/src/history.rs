@@ -1,7 +1,7 @@
 //! What a session's timeline tells of an event: the facts, in the transaction that stores what became of it.
 
-use domain::{Event, Life, News};
-use store::Note;
+use domain::{Event, Life, News, Poll};
+use store::{Note, TimelineKind};
 
 /// The entries for what `event` made of a life. None for what changes nothing that anybody would look for.
 pub(crate) fn notes(event: &Event, before: &Life, after: &Life) -> Vec<Note> {
@@ -19,6 +19,13 @@ pub(crate) fn notes(event: &Event, before: &Life, after: &Life) -> Vec<Note> {
                     News::Nothing | News::WentBack => None,
                 }
             })
+        }
+        // An answer that came while the device was awake is none of its mail.
+        Event::Polled { poll: Poll::Changed, .. } if after.owed || after.silence > before.silence => {
+            Some(Note::new(TimelineKind::MailSeen))
+        }
+        Event::Polled { .. } => {
+            after.failure.as_ref().filter(|_| after.is_live()).map(|failure| Note::failed(failure, after.retry_at))
         }
         Event::Failed { failure, .. } if after.failure.as_ref() == Some(failure) => {
             Some(Note::failed(failure, after.retry_at))

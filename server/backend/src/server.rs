@@ -26,9 +26,9 @@ use crate::push::apns::{Apns, ApnsError};
 use crate::push::{Channel, Sender};
 use crate::session::Sessions;
 use crate::vault::{KeyError, KeyRing};
-use crate::watch::Watcher;
 use crate::watch::guard::Guard;
 use crate::watch::imap::{Deadlines, Dialer, DialerError, DialerSettings};
+use crate::watch::{EasDialer, Watcher};
 
 /// How often what is old is deleted.
 const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -111,12 +111,15 @@ impl Backend {
         let keys = Arc::new(KeyRing::open_or_create(&config.data, clock.now())?);
         let apns = config.apns.as_ref().map(Apns::new).transpose()?.map(Arc::new);
         let guard = Guard::new(config.allow_addresses.clone(), config.allow_ports.clone());
-        let dialer = Dialer::new(DialerSettings {
+        let deadlines = Deadlines::default().at_most(Duration::from_secs(config.mail_deadline_seconds.max(1)));
+        let dialer = Arc::new(Dialer::new(DialerSettings {
             extra_ca: config.mail_ca.clone(),
             guard: guard.clone(),
-            deadlines: Deadlines::default().at_most(Duration::from_secs(config.mail_deadline_seconds.max(1))),
+            deadlines,
             poll_every: Duration::from_secs(config.poll_seconds.max(1)),
-        })?;
+        })?);
+        let eas_guard = guard.with_ports(config.allow_eas_ports.clone());
+        let eas = Arc::new(EasDialer::new(dialer.clone(), eas_guard, deadlines.command));
         let store = Store::open(&config.database_url(), node_id(&config)?).await?;
         let listener = Listener::bind(&config.listen).await?;
         let sessions = Sessions {
@@ -132,6 +135,7 @@ impl Backend {
             sessions: sessions.clone(),
             keys: keys.clone(),
             dialer,
+            eas: eas.clone(),
             connects: Semaphore::new(config.concurrent_connects.max(1)),
         };
         Ok(Self {
@@ -140,6 +144,7 @@ impl Backend {
                 sessions: sessions.clone(),
                 keys,
                 guard: Arc::new(guard),
+                eas,
                 apns,
                 limits: config.limits(),
                 streams: TaskTracker::new(),

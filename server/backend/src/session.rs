@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use domain::{Event, Life, PushTarget, Rules, SessionId};
+use domain::{EasRequest, Event, Life, PushTarget, Rules, SessionId};
 use proto::trace;
 use store::{Change, NewPush, SessionRecord, Store, StoreError};
 use tokio::sync::Notify;
@@ -69,6 +69,21 @@ impl Watches {
     }
 }
 
+/// What a device hands over anew with a Defer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Anew {
+    /// Where pushes go from now on.
+    pub(crate) push_target: Option<PushTarget>,
+    /// What long polls say from now on.
+    pub(crate) eas_request: Option<EasRequest>,
+}
+
+impl Anew {
+    fn is_nothing(&self) -> bool {
+        self.push_target.is_none() && self.eas_request.is_none()
+    }
+}
+
 /// What changes sessions. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Sessions {
@@ -100,13 +115,13 @@ impl Sessions {
         &self,
         held: &mut Held,
         event: Event,
-        push_target: Option<PushTarget>,
+        anew: Anew,
         by: Option<&str>,
     ) -> Result<(), StoreError> {
         let now = self.clock.now();
         let mut life = held.life.clone();
         let effects = life.apply(&self.rules, now, clock::dice(), event.clone());
-        if life == held.life && push_target.is_none() {
+        if life == held.life && anew.is_nothing() {
             return Ok(());
         }
         let push = effects.push.map(|kind| NewPush {
@@ -128,7 +143,8 @@ impl Sessions {
             now,
             life: life.clone(),
             token_dies: effects.token_dies,
-            push_target,
+            push_target: anew.push_target,
+            eas_request: anew.eas_request,
             push,
             notes: told.map(|note| note.traced(traceparent.clone()).staff(by.map(str::to_owned))).collect(),
         };
@@ -154,13 +170,13 @@ impl Sessions {
         &self,
         id: SessionId,
         event: Event,
-        push_target: Option<PushTarget>,
+        anew: Anew,
         by: Option<&str>,
     ) -> Result<Option<SessionRecord>, StoreError> {
         loop {
             let Some(mut record) = self.store.session(id).await? else { return Ok(None) };
             let mut held = Held::from(&record);
-            match self.step(&mut held, event.clone(), push_target.clone(), by).await {
+            match self.step(&mut held, event.clone(), anew.clone(), by).await {
                 Ok(()) => {
                     self.watches.wake(id);
                     record.life = held.life;

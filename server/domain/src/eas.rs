@@ -113,6 +113,14 @@ impl EasUrl {
         &self.path
     }
 
+    /// The same request at the server that `location` names.
+    #[must_use]
+    pub fn moved_to(&self, location: &Self) -> Self {
+        let path = location.path.split('?').next().unwrap_or("/");
+        let query = self.path.split_once('?').map_or(String::new(), |(_, query)| format!("?{query}"));
+        Self { host: location.host.clone(), port: location.port, path: format!("{path}{query}") }
+    }
+
     /// `HOST[:PORT]`, as the header `Host` has it.
     pub fn authority(&self) -> String {
         let host = match self.host.address() {

@@ -6,6 +6,7 @@ pub mod apns;
 pub mod certificate;
 mod clock;
 pub mod dovecot;
+pub mod eas;
 pub mod hostile;
 pub mod imap_server;
 mod listener;

@@ -207,6 +207,11 @@ fn class(class: FailureClass) -> (&'static str, String) {
             "ends the session at once",
             "the session ends with `END_REASON_CREDENTIAL_REFUSED` and a `register` push; the mail server is not asked.".to_owned(),
         ),
+        FailureClass::RequestRefused => (
+            "ends the session at once",
+            "the session ends with `END_REASON_REQUEST_REFUSED` and a `register` push: only the app can make another request."
+                .to_owned(),
+        ),
         FailureClass::Unresolved => (
             "tries again for a day",
             format!(
@@ -242,6 +247,10 @@ const fn end(reason: EndReason) -> (&'static str, &'static str) {
         EndReason::PushTargetGone => (
             "The push service said that the push target is gone. `push_token_rejected` is set.",
             "Ask the platform for a new push token, and register again.",
+        ),
+        EndReason::RequestRefused => (
+            "The mail server no longer takes the device's ActiveSync request. A `register` push was sent.",
+            "Look at `last_error`; sync (folders and policy too), and register again with a new request.",
         ),
         EndReason::Quota => {
             ("A limit of the server's was reached.", "Register again later; tell the operator if it stays.")

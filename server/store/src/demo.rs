@@ -163,7 +163,11 @@ impl<'a> Act<'a> {
         let connected_at = created_at.after(self.new.registration.timings.wait_before_use);
         if connected_at < until {
             let took = Duration::from_millis(80 + self.chance.below(1400));
-            rows.note(id, connected_at, Note::connected(took, self.uid_next).traced(Some(self.chance.traceparent())));
+            rows.note(
+                id,
+                connected_at,
+                Note::connected(took, Some(self.uid_next)).traced(Some(self.chance.traceparent())),
+            );
             row.connected_at = Some(connected_at.as_millis());
             row.handshake = Some(self.handshake());
             self.mails(&mut row, connected_at, until, rows);

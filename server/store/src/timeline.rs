@@ -51,9 +51,11 @@ kinds! {
     Replaced = "replaced",
     /// The device is awake. a: for how long, in ms; zero acknowledges a push. b: the UIDNEXT that it had seen, if it said.
     Deferred = "deferred",
-    /// Connected and logged in to the mail server. a: how long that took, in ms; b: the mailbox's UIDNEXT.
+    /// Connected and logged in to the mail server. a: how long that took, in ms; b: the mailbox's UIDNEXT; none where a long
+    /// poll was taken.
     Connected = "connected",
-    /// There is new mail. a: UIDNEXT before; b: UIDNEXT after. Detail: `renumbered` if the mailbox got a new UIDVALIDITY.
+    /// There is new mail. a: UIDNEXT before; b: UIDNEXT after; neither where a long poll told of it. Detail: `renumbered` if
+    /// the mailbox got a new UIDVALIDITY.
     MailSeen = "mail_seen",
     /// A push was put into the outbox. Detail: what it says, `new_mail` or `register`.
     PushQueued = "push_queued",
@@ -72,7 +74,8 @@ kinds! {
     Ended = "ended",
     /// Staff asked for a ping.
     PingForced = "ping_forced",
-    /// What a forced ping found. Detail: a failure as above, or nothing; a: UIDNEXT before; b: UIDNEXT after.
+    /// What a forced ping found. Detail: a failure as above, or nothing; a: UIDNEXT before; b: UIDNEXT after. Of a long poll:
+    /// the detail `changed` or `unchanged`, and no numbers.
     PingDone = "ping_done",
     /// Staff sent a test push. Detail: the push's id.
     TestPush = "test_push",
@@ -139,8 +142,8 @@ impl Note {
     }
 
     /// Connected and logged in.
-    pub fn connected(took: Duration, uid_next: u32) -> Self {
-        Self::new(TimelineKind::Connected).numbers(Some(millis(took)), Some(i64::from(uid_next)))
+    pub fn connected(took: Duration, uid_next: Option<u32>) -> Self {
+        Self::new(TimelineKind::Connected).numbers(Some(millis(took)), uid_next.map(i64::from))
     }
 
     /// There is new mail.

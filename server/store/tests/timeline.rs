@@ -37,7 +37,7 @@ async fn a_whole_life_is_told_in_order() {
     let failed = Event::Failed { failure: failure.clone(), lived: Duration::ZERO };
     step(&store, id, at(6), Event::Tick).await.unwrap();
     told(&store, id, at(7), failed, |life| vec![Note::failed(&failure, life.retry_at)]).await.unwrap();
-    let note = Note::connected(Duration::from_millis(180), 40).traced(Some(TRACE.to_owned()));
+    let note = Note::connected(Duration::from_millis(180), Some(40)).traced(Some(TRACE.to_owned()));
     store.connected(id, at(20), Connection { note, handshake: Some("{}".repeat(2000)) });
     step(&store, id, at(20), Event::Connected(mailbox(40))).await.unwrap();
     mail(&store, id, at(30)).await;
@@ -144,7 +144,7 @@ async fn a_registration_is_told_once_and_a_replaced_session_says_by_what() {
     assert_eq!(kinds(&store, second).await, ["registered"]);
     // A connection of a session that is gone is told nobody.
     let gone = session(9, "account-9", "h").id;
-    store.connected(gone, at(1), Connection { note: Note::connected(Duration::ZERO, 1), handshake: None });
+    store.connected(gone, at(1), Connection { note: Note::connected(Duration::ZERO, Some(1)), handshake: None });
     store.note(second, at(2), Note::new(TimelineKind::Viewed)).await.unwrap();
     assert_eq!(kinds(&store, gone).await, [""; 0]);
 }

@@ -21,7 +21,6 @@ use crate::part::sentence::Sentence;
 use crate::part::table::Table;
 use crate::part::timeline::{Entry, Timeline};
 use crate::why::{Facts, chain, sentence};
-use crate::words;
 
 /// What every page about a session shows of it.
 #[derive(Clone, Debug)]
@@ -332,7 +331,7 @@ fn facts_card(
     );
     let credential = match &facts.key {
         Some(key) => {
-            format!("Sealed, key {key}. {}, {}", words::credential(facts.mechanism), words::mechanism(facts.mechanism))
+            format!("Sealed, key {key}. {}, {}", facts.way.credential(), facts.way.login())
         }
         None => "Destroyed".to_owned(),
     };
@@ -349,7 +348,10 @@ fn facts_card(
         Some(fact("Context", id(subject.context.clone()))),
         Some(fact("Device", view! { <a class="mono" href=device>{subject.device.clone()}</a> })),
         Some(fact("Mail server", format!("{}, port {}, {}", facts.host, details.port, details.security))),
-        Some(fact("Baseline", baseline)),
+        Some(match facts.way.long_poll() {
+            None => fact("Baseline", baseline),
+            Some(poll) => fact("Watched by", poll),
+        }),
         Some(fact("Credential", credential)),
         Some(fact("Push target", target)),
         Some(fact("Topic", view! { <span class="mono">{details.topic.clone()}</span> })),

@@ -28,6 +28,8 @@ pub(crate) enum Progress {
         before: u32,
         after: u32,
     },
+    /// A long poll was taken or answered.
+    Polled,
     /// Over: there is no new mail.
     NothingNew,
     /// Over: a push was written.
@@ -90,6 +92,10 @@ impl Reports {
                         )
                     };
                     done(&mut steps, *at, Mark::Ok, name, text, None);
+                }
+                Progress::Polled => {
+                    let text = "The server takes it".to_owned();
+                    done(&mut steps, *at, Mark::Ok, "Long poll".to_owned(), text, None);
                 }
                 Progress::NothingNew => {
                     finding = Some((

@@ -5,7 +5,7 @@ mod refuse;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use domain::{AppId, Event, Life, Limits, PushTarget, SessionId};
+use domain::{AppId, Event, Life, Limits, MailTarget, PushTarget, SessionId};
 use futures_util::Stream;
 use proto::internal_v1::backend_service_server::BackendService;
 use proto::internal_v1::{self as internal, TokenHolder};
@@ -23,8 +23,9 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::clock;
 use crate::push::apns::Apns;
-use crate::session::Sessions;
+use crate::session::{Anew, Sessions};
 use crate::vault::{Binding, KeyRing};
+use crate::watch::EasDialer;
 use crate::watch::guard::{Blocked, Guard};
 use refuse::refused;
 
@@ -34,6 +35,7 @@ pub(crate) struct Api {
     pub(crate) sessions: Sessions,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) guard: Arc<Guard>,
+    pub(crate) eas: Arc<EasDialer>,
     pub(crate) apns: Option<Arc<Apns>>,
     pub(crate) limits: Limits,
     pub(crate) streams: TaskTracker,
@@ -76,15 +78,22 @@ impl Api {
         let registration = parse::registration(&request, &self.limits).map_err(Refusal::fields)?;
         self.check_topic(&registration.push_target)?;
         let mail = &registration.mail;
-        self.guard.check_literal(mail.host(), mail.port()).map_err(|blocked| match blocked {
-            Blocked::Address(_) => Refusal::new(Reason::AddressBlocked).field("mail_target.imap.host"),
-            Blocked::Port => Refusal::new(Reason::PortBlocked).field("mail_target.imap.port"),
+        let (guard, host, port, login) = match mail {
+            MailTarget::Imap(_) => {
+                (&*self.guard, "mail_target.imap.host", "mail_target.imap.port", "mail_target.imap.mechanism")
+            }
+            MailTarget::Eas(_) => {
+                (self.eas.guard(), "mail_target.eas.url", "mail_target.eas.url", "mail_target.eas.authentication")
+            }
+        };
+        guard.check_literal(mail.host(), mail.port()).map_err(|blocked| match blocked {
+            Blocked::Address(_) => Refusal::new(Reason::AddressBlocked).field(host),
+            Blocked::Port => Refusal::new(Reason::PortBlocked).field(port),
         })?;
         let credential =
             self.keys.open(&registration.credential, &Binding::of(&registration)).map_err(refuse::unopened)?;
-        let domain::MailTarget::Imap(imap) = mail;
-        if !credential.suits(imap.mechanism) {
-            return Err(Refusal::new(Reason::CredentialMismatch).field("mail_target.imap.mechanism"));
+        if !credential.suits_target(mail) {
+            return Err(Refusal::new(Reason::CredentialMismatch).field(login));
         }
         let address_hash = self.keys.address_hash(&credential.username);
         drop(credential);
@@ -94,7 +103,12 @@ impl Api {
         let new = NewSession {
             id: clock::session_id(),
             app,
-            life: Life::begin(now, timings.wait_before_use, timings.lifetime, registration.baseline),
+            life: match mail {
+                MailTarget::Imap(_) => {
+                    Life::begin(now, timings.wait_before_use, timings.lifetime, registration.baseline)
+                }
+                MailTarget::Eas(_) => Life::begin_polling(now, timings.wait_before_use, timings.lifetime),
+            },
             registration,
             address_hash,
             registration_hash: fingerprint(&request),
@@ -146,7 +160,7 @@ impl Api {
     async fn defer(&self, request: internal::DeferRequest) -> Result<internal::DeferResponse, Refusal> {
         let record = self.held(request.holder).await?;
         let request = request.request.ok_or_else(|| Refusal::new(Reason::Internal))?;
-        let parse::Defer { wait, baseline, push_target } =
+        let parse::Defer { wait, baseline, push_target, eas_request } =
             parse::defer(&request, &self.limits).map_err(Refusal::fields)?;
         if let Some(target) = &push_target {
             self.check_topic(target)?;
@@ -154,8 +168,16 @@ impl Api {
         if !record.life.is_live() {
             return Err(ended(&record));
         }
+        let wrong = match &record.mail {
+            MailTarget::Imap(_) => eas_request.is_some().then_some("eas_request"),
+            MailTarget::Eas(_) => baseline.is_some().then_some("baseline"),
+        };
+        if let Some(field) = wrong {
+            return Err(Refusal::new(Reason::FieldInvalid).field(field));
+        }
         let event = Event::Deferred { wait, baseline };
-        let changed = self.sessions.apply(record.id, event, push_target, None).await.map_err(refused)?;
+        let changed =
+            self.sessions.apply(record.id, event, Anew { push_target, eas_request }, None).await.map_err(refused)?;
         let record = changed.ok_or_else(|| Refusal::new(Reason::SessionUnknown))?;
         if !record.life.is_live() {
             return Err(ended(&record));
@@ -167,7 +189,7 @@ impl Api {
     async fn stop(&self, request: internal::StopRequest) -> Result<internal::StopResponse, Refusal> {
         let record = self.held(request.holder).await?;
         if record.life.is_live() {
-            self.sessions.apply(record.id, Event::Stopped, None, None).await.map_err(refused)?;
+            self.sessions.apply(record.id, Event::Stopped, Anew::default(), None).await.map_err(refused)?;
         }
         Ok(internal::StopResponse { response: Some(v1::StopResponse {}) })
     }

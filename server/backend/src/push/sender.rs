@@ -19,7 +19,7 @@ use super::Channel;
 use super::breaker::{Breaker, BreakerRules, Change};
 use crate::clock;
 use crate::handle::OpenBreaker;
-use crate::session::Sessions;
+use crate::session::{Anew, Sessions};
 use crate::telemetry::PUSH;
 
 /// Pushes on their way at once.
@@ -232,7 +232,7 @@ impl Sender {
         if !same_target(&session.push_target, &delivery.target) || since.is_some_and(|at| at < session.created_at) {
             return;
         }
-        if let Err(error) = self.sessions.apply(delivery.session, Event::PushTargetGone, None, None).await {
+        if let Err(error) = self.sessions.apply(delivery.session, Event::PushTargetGone, Anew::default(), None).await {
             tracing::error!(error = &error as &dyn std::error::Error, "can't end a session whose push target is gone");
         }
     }

@@ -1,6 +1,6 @@
 //! What is in a box, in the clear, for the moment of a log-in.
 
-use domain::Mechanism;
+use domain::{EasAuthentication, MailTarget, Mechanism};
 use secrecy::{ExposeSecret as _, SecretString};
 
 /// A mail account's name and secret. It is zeroized when dropped, and does not print.
@@ -29,6 +29,15 @@ impl Credential {
             (Secret::AccessToken(_), Mechanism::XOAuth2) => true,
             (Secret::Password(_), Mechanism::XOAuth2) => false,
             (Secret::AccessToken(_), Mechanism::Plain | Mechanism::Login) => false,
+        }
+    }
+
+    /// Whether this kind of secret can log in there.
+    pub fn suits_target(&self, mail: &MailTarget) -> bool {
+        match (mail, &self.secret) {
+            (MailTarget::Imap(imap), _) => self.suits(imap.mechanism),
+            (MailTarget::Eas(eas), Secret::Password(_)) => eas.authentication == EasAuthentication::Basic,
+            (MailTarget::Eas(eas), Secret::AccessToken(_)) => eas.authentication == EasAuthentication::Bearer,
         }
     }
 

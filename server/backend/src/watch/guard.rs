@@ -40,6 +40,12 @@ impl Guard {
         Self { allow, ports }
     }
 
+    /// The same guard with other ports.
+    #[must_use]
+    pub fn with_ports(&self, ports: Vec<u16>) -> Self {
+        Self { allow: self.allow.clone(), ports }
+    }
+
     /// What can be told without asking a name server: ports, literal addresses, and names that mean this machine or its
     /// metadata service. It is for refusing a registration early; [`resolve`](Self::resolve) is what protects.
     pub fn check_literal(&self, host: &HostName, port: u16) -> Result<(), Blocked> {

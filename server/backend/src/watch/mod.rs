@@ -3,14 +3,16 @@
 //! A watch is one small task per session. What is large (dialling, logging in) lives in a box of its own while it lasts, so
 //! that an idling session weighs little more than its socket.
 
+mod eas;
 pub mod guard;
 pub mod imap;
+mod strategy;
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Connect, Event, Evidence, Failure, FailureCode, Life, MailTarget, Mailbox, SessionId};
+use domain::{Connect, Event, Failure, Life, Mailbox, Poll, SessionId};
 use proto::trace;
 use store::{Claimed, Note, SessionRecord, Store, StoreError, TimelineKind};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
@@ -19,10 +21,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 
 use crate::handle::{Ping, PingReport};
-use crate::session::{Held, Sessions, Watches};
+use crate::session::{Anew, Held, Sessions, Watches};
 use crate::telemetry::{CONNECT, DEADLINE, MAIL, episode};
-use crate::vault::{Binding, KeyRing, OpenError};
-use imap::{Connection, Dialer, Dialled};
+use crate::vault::KeyRing;
+pub(crate) use eas::Dialer as EasDialer;
+use imap::{Dialer, Dialled};
+use strategy::{Connection, Heard};
 
 /// The pause after the store failed.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -31,7 +35,8 @@ const STORE_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Watcher {
     pub(crate) sessions: Sessions,
     pub(crate) keys: Arc<KeyRing>,
-    pub(crate) dialer: Dialer,
+    pub(crate) dialer: Arc<Dialer>,
+    pub(crate) eas: Arc<EasDialer>,
     /// Connections in the making.
     pub(crate) connects: Semaphore,
 }
@@ -48,8 +53,7 @@ enum Left {
 
 /// What woke an idling watch.
 enum Woken {
-    /// With the mailbox, if an episode is open in which the server was asked.
-    Server(Result<Option<Mailbox>, Failure>),
+    Server(Result<Heard, Failure>),
     Deadline,
     Call,
     Stop,
@@ -186,7 +190,7 @@ impl Watcher {
     /// because a database is busy.
     async fn report(&self, held: &mut Held, event: Event, stop: &CancellationToken) {
         loop {
-            match self.sessions.step(held, event.clone(), None, None).await {
+            match self.sessions.step(held, event.clone(), Anew::default(), None).await {
                 Ok(()) => return,
                 Err(StoreError::Conflict(_)) => match self.load(held.id, stop).await {
                     Some(record) => *held = Held::from(&record),
@@ -239,7 +243,7 @@ impl Watcher {
             let forced = Forced { ping: ping.as_ref(), before: &before };
             forced.report(PingReport::Connecting { host: record.mail.host().to_string() });
             let tell = |dialled| forced.dialled(dialled);
-            let mut dial = pin!(self.dial(&record, &tell));
+            let mut dial = pin!(self.dial(&record, ping.is_some(), &tell));
             let dialled = loop {
                 tokio::select! {
                     dialled = &mut dial => break dialled,
@@ -254,9 +258,12 @@ impl Watcher {
             };
             drop(turn);
             match dialled {
-                Ok(connection) => {
+                Ok(mut connection) => {
                     self.tell_connected(held.id, began.elapsed(), connection.mailbox());
-                    self.report(held, Event::Connected(connection.mailbox()), stop).await;
+                    self.report(held, connection.opened(), stop).await;
+                    if let Some(early) = connection.early() {
+                        self.report(held, early, stop).await;
+                    }
                     self.tell_pinged(&forced, held, Ok(connection.mailbox()));
                     Some(connection)
                 }
@@ -272,26 +279,34 @@ impl Watcher {
     }
 
     /// Has the timeline tell of a connection. Nobody waits for that.
-    fn tell_connected(&self, id: SessionId, took: Duration, mailbox: domain::Mailbox) {
-        let note = Note::connected(took, mailbox.uid_next.get()).traced(trace::current_traceparent());
+    fn tell_connected(&self, id: SessionId, took: Duration, mailbox: Option<Mailbox>) {
+        let note =
+            Note::connected(took, mailbox.map(|mailbox| mailbox.uid_next.get())).traced(trace::current_traceparent());
         self.store().connected(id, self.sessions.clock.now(), store::Connection { note, handshake: None });
     }
 
     /// Has whoever asked for a ping, and the timeline, told what it found.
-    fn tell_pinged(&self, forced: &Forced<'_>, held: &Held, found: Result<Mailbox, &Failure>) {
+    fn tell_pinged(&self, forced: &Forced<'_>, held: &Held, found: Result<Option<Mailbox>, &Failure>) {
         let Some(ping) = forced.ping else { return };
         let note = Note::new(TimelineKind::PingDone).staff(Some(ping.actor.staff.clone()));
         let note = match found {
             Ok(mailbox) => {
-                let after = mailbox.uid_next.get();
-                let before = forced.before.baseline.map_or(after, |baseline| baseline.uid_next.get());
-                ping.report(PingReport::Asked { before, after });
+                let after = mailbox.map(|mailbox| mailbox.uid_next.get());
+                let before = forced.before.baseline.map(|baseline| baseline.uid_next.get()).or(after);
+                ping.report(match (before, after) {
+                    (Some(before), Some(after)) => PingReport::Asked { before, after },
+                    _ => PingReport::Polled,
+                });
                 ping.report(match &held.life {
                     life if life.owed => PingReport::Gathered,
                     life if life.silence > forced.before.silence => PingReport::Pushed,
                     _ => PingReport::NothingNew,
                 });
-                note.numbers(Some(before.into()), Some(after.into()))
+                match (before, after) {
+                    (Some(before), Some(after)) => note.numbers(Some(before.into()), Some(after.into())),
+                    _ if held.life.owed || held.life.silence > forced.before.silence => note.detail("changed"),
+                    _ => note.detail("unchanged"),
+                }
             }
             Err(failure) => {
                 let (code, evidence) = (failure.code, failure.evidence.as_str().to_owned());
@@ -315,21 +330,6 @@ impl Watcher {
         self.report(held, Event::Failed { failure, lived }, stop).await;
     }
 
-    async fn dial(
-        &self,
-        record: &SessionRecord,
-        tell: &(dyn Fn(Dialled) + Send + Sync),
-    ) -> Result<Connection, Failure> {
-        let unreadable = |error: OpenError| {
-            Failure::new(FailureCode::CredentialUnreadable, Evidence::redact(&error.to_string(), None))
-        };
-        let Some(sealed) = &record.credential else { return Err(unreadable(OpenError::Content)) };
-        let binding = Binding::for_target(&record.user, &record.device, &record.context, &record.mail);
-        let credential = self.keys.open(sealed, &binding).map_err(unreadable)?;
-        let MailTarget::Imap(imap) = &record.mail;
-        self.dialer.connect_telling(imap, &credential, tell).await
-    }
-
     /// A ping that staff asked for, on an open connection.
     async fn ping(
         &self,
@@ -346,9 +346,9 @@ impl Watcher {
         async {
             let before = held.life.clone();
             let forced = Forced { ping: Some(ping), before: &before };
-            match connection.ping().await {
-                Ok(mailbox) => {
-                    self.report(held, Event::Checked(mailbox), stop).await;
+            match self.check(connection, held, stop).await {
+                Ok((event, mailbox)) => {
+                    self.report(held, event, stop).await;
                     self.tell_pinged(&forced, held, Ok(mailbox));
                     Ok(())
                 }
@@ -392,17 +392,32 @@ impl Watcher {
                 }
                 continue;
             }
+            if connection.rests() {
+                match Box::pin(self.ask_again(&mut connection, held, stop)).await {
+                    Ok(true) => {}
+                    Ok(false) => return Left::Closed,
+                    Err(failure) => {
+                        let span = episode!(CONNECT, held.id, registration);
+                        Box::pin(self.fail(held, failure, since.elapsed(), stop).instrument(span)).await;
+                        return Left::Closed;
+                    }
+                }
+            }
             let woken = tokio::select! {
-                heard = hear(&mut connection, renew_after, mail.as_ref()) => Woken::Server(heard),
+                heard = connection.hear(renew_after, mail.as_ref()) => Woken::Server(heard),
                 () = self.sessions.clock.sleep_until(deadline) => Woken::Deadline,
                 () = wake.notified() => Woken::Call,
                 () = stop.cancelled() => Woken::Stop,
             };
             match woken {
-                Woken::Server(Ok(None)) => mail = Some(episode!(MAIL, held.id, registration)),
-                Woken::Server(Ok(Some(mailbox))) => {
-                    let span = mail.take().unwrap_or_else(Span::none);
-                    Box::pin(self.report(held, Event::Checked(mailbox), stop).instrument(span)).await;
+                Woken::Server(Ok(Heard::Hint)) => mail = Some(episode!(MAIL, held.id, registration)),
+                Woken::Server(Ok(Heard::Rests)) => {}
+                Woken::Server(Ok(Heard::Event(event))) => {
+                    let span = mail.take().unwrap_or_else(|| match event {
+                        Event::Polled { poll: Poll::Changed, .. } => episode!(MAIL, held.id, registration),
+                        _ => Span::none(),
+                    });
+                    Box::pin(self.report(held, event, stop).instrument(span)).await;
                 }
                 Woken::Server(Err(failure)) => {
                     let span = mail.take().unwrap_or_else(|| episode!(CONNECT, held.id, registration));
@@ -414,25 +429,17 @@ impl Watcher {
                     Box::pin(self.report(held, Event::Tick, stop).instrument(span)).await;
                 }
                 Woken::Call => match Box::pin(self.load(held.id, stop)).await {
-                    Some(record) => *held = Held::from(&record),
+                    Some(record) => {
+                        let stale = connection.is_bound() && record.revision != held.revision;
+                        *held = Held::from(&record);
+                        if stale {
+                            return Left::Closed;
+                        }
+                    }
                     None => return Left::Stopped,
                 },
                 Woken::Stop => return Left::Stopped,
             }
         }
-    }
-}
-
-/// Waits until there may be news; in an episode, has the server say what they are. It may be dropped at any moment, and
-/// called again.
-async fn hear(
-    connection: &mut Connection,
-    renew_after: Duration,
-    mail: Option<&Span>,
-) -> Result<Option<Mailbox>, Failure> {
-    match mail {
-        None => connection.changed(renew_after).await.map(|()| None),
-        // In a box, as it is short: the wait is what lasts.
-        Some(mail) => Box::pin(connection.news().instrument(mail.clone())).await.map(Some),
     }
 }

@@ -6,18 +6,19 @@ mod options;
 mod output;
 mod secret;
 mod state;
+mod target;
 mod trace;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use backend::vault::{self, Binding, Credential, Secret};
+use backend::vault::{self, Credential, Secret};
 use proto::v1;
 
 use self::client::Client;
 use self::error::DeviceError;
 pub(crate) use self::options::DeviceOptions;
-use self::options::{DeferOptions, DeviceCommand, IdentityKey, Mechanism, RegisterOptions, Security, SeenMail};
+use self::options::{DeferOptions, DeviceCommand, IdentityKey, Mechanism, RegisterOptions, SeenMail};
 use self::output::Output;
 use self::state::{SessionToken, State};
 use self::trace::Trace;
@@ -92,6 +93,7 @@ async fn register(
     let ca = options.ca.as_deref().map(std::path::absolute).transpose();
     let ca = ca.map_err(|source| DeviceError::Runtime { source })?;
     let credential = credential(&options, &environment)?;
+    let (server, binding) = target::mail_target(&options)?;
 
     let mut client = Client::of_app(&options.server, ca.as_deref(), &app_key, output.trace()).await?;
     let (keys, identity) = client.sealing_keys(pinned).await?;
@@ -100,14 +102,9 @@ async fn register(
     }
     // The set is never empty: that was checked with its signature.
     let key = keys.keys.first().ok_or(DeviceError::NoSession)?;
-    let port = options.imap_port.unwrap_or(match options.security {
-        Security::Tls => 993,
-        Security::Starttls => 143,
-    });
-    let binding = Binding::new(&options.user, &options.device, &options.context, &options.imap_host, port);
     let sealed = vault::seal(key, &binding, &credential)?;
     drop(credential);
-    let response = client.register(registration(&options, port, sealed)).await?;
+    let response = client.register(registration(&options, server, sealed)).await?;
     let session = response.session.ok_or(DeviceError::NoSession)?;
     let state = State {
         server: options.server,
@@ -146,7 +143,11 @@ fn credential(options: &RegisterOptions, environment: &Environment) -> Result<Cr
     Ok(Credential { username: options.username.clone().into(), secret: wrap(secret) })
 }
 
-fn registration(options: &RegisterOptions, port: u16, sealed: domain::SealedBox) -> v1::RegisterRequest {
+fn registration(
+    options: &RegisterOptions,
+    server: v1::mail_target::Server,
+    sealed: domain::SealedBox,
+) -> v1::RegisterRequest {
     let push = &options.push;
     v1::RegisterRequest {
         user_id: options.user.clone(),
@@ -165,15 +166,7 @@ fn registration(options: &RegisterOptions, port: u16, sealed: domain::SealedBox)
                 push_type: push.apns_push_type.into(),
             })),
         }),
-        mail_target: Some(v1::MailTarget {
-            server: Some(v1::mail_target::Server::Imap(v1::ImapTarget {
-                host: options.imap_host.clone(),
-                port: port.into(),
-                security: options.security.into(),
-                mailbox: options.mailbox.clone(),
-                mechanism: options.mechanism.into(),
-            })),
-        }),
+        mail_target: Some(v1::MailTarget { server: Some(server) }),
         credential: Some(v1::SealedCredential {
             key_id: sealed.key_id.to_string(),
             encapsulated_key: sealed.encapsulated_key.to_vec().into(),
@@ -194,6 +187,7 @@ fn deferral(state: &State, options: &DeferOptions) -> v1::DeferRequest {
         wait: Some(seconds(options.wait)),
         baseline: options.baseline.map(|SeenMail(baseline)| baseline),
         push_target: None,
+        eas_request: None,
     }
 }
 

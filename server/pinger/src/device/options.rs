@@ -76,8 +76,11 @@ pub(super) struct RegisterOptions {
     pub(super) platform: Platform,
 
     /// The IMAP server.
-    #[arg(long, value_name = "HOST")]
-    pub(super) imap_host: String,
+    #[arg(long, value_name = "HOST", required_unless_present = "url")]
+    pub(super) imap_host: Option<String>,
+
+    #[command(flatten)]
+    pub(super) eas: EasOptions,
 
     /// Its port. Without it, 993 for TLS and 143 for STARTTLS.
     #[arg(long, value_name = "PORT")]
@@ -91,11 +94,11 @@ pub(super) struct RegisterOptions {
     #[arg(long, default_value = "INBOX", value_name = "NAME")]
     pub(super) mailbox: String,
 
-    /// How to log in: with a password, or, for xoauth2, with an access token.
+    /// How to log in: with a password, or, for xoauth2 (with ActiveSync: Bearer), with an access token.
     #[arg(long, value_enum, default_value_t = Mechanism::Plain)]
     pub(super) mechanism: Mechanism,
 
-    /// The account's name at the IMAP server.
+    /// The account's name at the mail server.
     #[arg(long, env = "PINGER_USERNAME", value_name = "NAME")]
     pub(super) username: String,
 
@@ -121,6 +124,39 @@ pub(super) struct RegisterOptions {
     /// What has been seen of the mailbox. Without it, the state at registration is taken.
     #[arg(long, value_name = "UIDVALIDITY:UIDNEXT[:MODSEQ]")]
     pub(super) baseline: Option<SeenMail>,
+}
+
+/// A long poll of Exchange ActiveSync, in place of IMAP.
+#[derive(Debug, Args)]
+pub(super) struct EasOptions {
+    /// The ActiveSync server, with the query of the request but for `User`: `https://HOST/PATH?Cmd=Ping&DeviceId=…`.
+    #[arg(long = "eas", value_name = "URL", conflicts_with_all = ["imap_host", "imap_port", "security", "baseline"])]
+    pub(super) url: Option<String>,
+
+    /// A header of the request, as `NAME: VALUE`; may be given again.
+    #[arg(long = "eas-header", value_name = "HEADER", requires = "url")]
+    pub(super) headers: Vec<EasHeader>,
+
+    /// A file with the request's body, as WBXML. Without it the body is empty.
+    #[arg(long = "eas-body", value_name = "FILE", requires = "url")]
+    pub(super) body: Option<PathBuf>,
+
+    /// A file with what the server answers if nothing is new. Without it that is empty.
+    #[arg(long = "eas-no-change", value_name = "FILE", requires = "url")]
+    pub(super) no_change: Option<PathBuf>,
+}
+
+/// A header of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct EasHeader(pub(super) v1::EasHeader);
+
+impl FromStr for EasHeader {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, value) = text.split_once(':').ok_or("must be NAME: VALUE")?;
+        Ok(Self(v1::EasHeader { name: name.to_owned(), value: value.trim().to_owned() }))
+    }
 }
 
 /// Where pushes go.

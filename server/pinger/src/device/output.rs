@@ -198,6 +198,7 @@ fn ending(reason: v1::EndReason) -> &'static str {
         v1::EndReason::MailServerGone => "the mail server could not be found for a day",
         v1::EndReason::PushTargetGone => "the push service says that the push target is gone",
         v1::EndReason::Quota => "a limit of the server's was reached",
+        v1::EndReason::RequestRefused => "the mail server no longer takes the request that the app made",
     }
 }
 

@@ -21,8 +21,10 @@ fn apns(request: &mut v1::RegisterRequest) -> &mut v1::ApnsTarget {
 }
 
 fn imap(request: &mut v1::RegisterRequest) -> &mut v1::ImapTarget {
-    let v1::mail_target::Server::Imap(imap) = request.mail_target.as_mut().unwrap().server.as_mut().unwrap();
-    imap
+    match request.mail_target.as_mut().unwrap().server.as_mut().unwrap() {
+        v1::mail_target::Server::Imap(imap) => imap,
+        v1::mail_target::Server::Eas(_) => panic!("it is an IMAP target"),
+    }
 }
 
 fn credential(request: &mut v1::RegisterRequest) -> &mut v1::SealedCredential {

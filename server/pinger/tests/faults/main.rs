@@ -7,6 +7,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod active_sync;
 mod addresses;
 mod calls;
 mod mail_servers;

@@ -327,10 +327,15 @@ impl Phone {
 
     /// Seals the credential anew, for what the request says now.
     pub fn seal(&mut self) {
-        let v1::mail_target::Server::Imap(imap) = self.request.mail_target.clone().unwrap().server.unwrap();
+        let (host, port) = match self.request.mail_target.clone().unwrap().server.unwrap() {
+            v1::mail_target::Server::Imap(imap) => (imap.host, u16::try_from(imap.port).unwrap_or(0)),
+            v1::mail_target::Server::Eas(eas) => {
+                let url = domain::EasUrl::parse(&eas.url).unwrap();
+                (url.host().to_string(), url.port())
+            }
+        };
         let device = self.request.device.clone().unwrap().device_id;
-        let port = u16::try_from(imap.port).unwrap_or(0);
-        let binding = Binding::new(&self.request.user_id, &device, &self.request.context, &imap.host, port);
+        let binding = Binding::new(&self.request.user_id, &device, &self.request.context, &host, port);
         let secret = match self.account.mechanism {
             v1::ImapMechanism::Xoauth2 => Secret::AccessToken(self.account.secret.clone().into()),
             _ => Secret::Password(self.account.secret.clone().into()),
@@ -342,6 +347,16 @@ impl Phone {
             encapsulated_key: sealed.encapsulated_key.to_vec().into(),
             ciphertext: sealed.ciphertext.into(),
         });
+    }
+
+    /// Has an ActiveSync server watched in place of the IMAP server, with a wait of `wait`.
+    #[must_use]
+    pub fn polling(mut self, target: v1::EasTarget, wait: i64) -> Self {
+        self.request.mail_target = Some(v1::MailTarget { server: Some(v1::mail_target::Server::Eas(target)) });
+        let timings = self.request.timings.get_or_insert_default();
+        timings.response_timeout = Some(prost_types::Duration { seconds: wait, nanos: 0 });
+        self.seal();
+        self
     }
 
     /// How long the device stays awake after it has registered.

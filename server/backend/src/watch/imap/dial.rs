@@ -139,6 +139,16 @@ impl Dialer {
         Err(last)
     }
 
+    /// An encrypted stream to the first of these addresses that takes it, for what else is spoken to mail servers.
+    pub(in crate::watch) async fn encrypted(
+        &self,
+        addresses: &[SocketAddr],
+        host: &HostName,
+    ) -> Result<Box<TlsStream<TcpStream>>, Failure> {
+        let stream = self.reach(addresses).await?;
+        self.encrypt(stream, host).await
+    }
+
     async fn encrypt(&self, stream: TcpStream, host: &HostName) -> Result<Box<TlsStream<TcpStream>>, Failure> {
         let Ok(name) = ServerName::try_from(host.as_str().to_owned()) else {
             return Err(failure(FailureCode::CertificateInvalid, "no certificate can have this name"));

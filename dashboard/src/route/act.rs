@@ -19,7 +19,6 @@ use crate::auth::{Client, Failure};
 use crate::page::session::{Acts, PingPage, Progress, Reason, Reports, RevokePage};
 use crate::page::trouble::Trouble;
 use crate::shell::Section;
-use crate::words;
 
 /// How long a form waits for its ping before it shows what there is so far.
 const PATIENCE: Duration = Duration::from_secs(6);

@@ -1,11 +1,13 @@
 //! From the registration to the push and back, and episodes that fail.
 
 use peers::apns::ReceivedPush;
+use peers::eas::{EasOptions, EasServer, ping_answer, ping_request};
 use peers::hostile::{HostileImap, Script, Transport};
 use peers::otlp::{ReceivedSpan, SpanKind};
+use proto::v1;
 
-use super::harness::{Account, PATIENCE, World};
-use super::{BACKEND, GATEWAY, NAME, PHONE_SPAN, Scene, TRACE, documented, is_documented};
+use super::harness::{Account, PATIENCE, Phone, World};
+use super::{BACKEND, GATEWAY, NAME, PASSWORD, PHONE_SPAN, Scene, TRACE, documented, is_documented, traceparent};
 
 const REGISTER: &str = "pinger.v1.DeviceService/Register";
 const INTERNAL: &str = "pinger.internal.v1.BackendService/Register";
@@ -165,4 +167,47 @@ async fn each_way_to_a_push_is_an_episode() {
     scene.mail.deliver(NAME).await.unwrap();
     let pushes = scene.world.apns.wait_for_count(PATIENCE, 2, |push| push.token == token).await.unwrap();
     assert!(cause(&scene, &pushes[1], "session.deadline").await.links_to(&served));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_poll_has_the_same_episodes() {
+    let world = World::new().await;
+    let users = vec![(NAME.to_owned(), PASSWORD.to_owned())];
+    let options = EasOptions { users, authority: Some(world.authority.clone()), ..EasOptions::default() };
+    let eas = EasServer::start(options).await.unwrap();
+    let scene = Scene::new(world, &[eas.address().port()], &[]).await;
+    let target = v1::EasTarget {
+        url: eas.url("Ping"),
+        command: v1::EasCommand::Ping.into(),
+        authentication: v1::EasAuthentication::Basic.into(),
+        request: Some(v1::EasRequest {
+            headers: vec![],
+            body: ping_request(std::time::Duration::from_secs(60)).into(),
+            no_change_body: ping_answer(1, &[]).into(),
+        }),
+    };
+    let account = Account::imaps(eas.address(), NAME, PASSWORD);
+    let mut phone = Phone::new(&scene.server, &account).await.polling(target, 60);
+    phone.traceparent = traceparent();
+    phone.register().await.unwrap();
+    let served = registration(&scene).await;
+    let connect = scene.episode(&served, "session.connect").await;
+    assert_eq!((connect.attribute("pinger.state"), connect.is_error), (Some("watching"), false));
+    let dial = scene.child(&connect, "eas.connect").await;
+    assert_eq!((dial.kind, dial.attribute("server.address")), (SpanKind::Client, Some("127.0.0.1")));
+    eas.deliver();
+    let token = phone.push_token();
+    let push = scene.world.apns.wait_for(PATIENCE, |push| push.token == token).await.unwrap();
+    let mail = scene.episode(&served, "session.mail").await;
+    assert_eq!(mail.attribute("pinger.state"), Some("holding"));
+    let sent = scene.child(&mail, "push.send").await;
+    assert_eq!(sent.attribute("pinger.outcome"), Some("accepted"));
+    let carried = push.payload["pinger"]["traceparent"].as_str().unwrap();
+    assert_eq!(carried, format!("00-{}-{}-01", mail.trace_id, mail.span_id));
+    let names = documented();
+    for span in scene.collector.spans() {
+        assert!(is_documented(&names, &span.name), "ARCHITECTURE.md does not list {}", span.name);
+        let told = format!("{span:?}");
+        assert!(!told.contains(NAME) && !told.contains("trace.dancer") && !told.contains(PASSWORD), "{told}");
+    }
 }

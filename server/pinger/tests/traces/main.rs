@@ -49,7 +49,8 @@ impl Scene {
         };
         let mail = ImapServer::start(options).await.unwrap();
         let ports = [&[mail.address().port()], ports].concat();
-        world.configure(&ports, "refusal_pause_seconds = 1\nhold_seconds = 4", "");
+        let backend = format!("refusal_pause_seconds = 1\nhold_seconds = 4\nallow_eas_ports = {ports:?}");
+        world.configure(&ports, &backend, "");
         let endpoint = collector.endpoint();
         let own = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_BSP_SCHEDULE_DELAY", "50")];
         let server = world.serve_with(&[&own[..], environment].concat()).await;

@@ -208,7 +208,7 @@ fn class(class: FailureClass) -> (&'static str, String) {
             "the session ends with `END_REASON_CREDENTIAL_REFUSED` and a `register` push; the mail server is not asked.".to_owned(),
         ),
         FailureClass::RequestRefused => (
-            "ends the session at once",
+            "ends the session, for the app to sync",
             "the session ends with `END_REASON_REQUEST_REFUSED` and a `register` push: only the app can make another request."
                 .to_owned(),
         ),

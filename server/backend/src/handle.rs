@@ -99,6 +99,12 @@ pub(crate) struct Ping {
 }
 
 impl Ping {
+    /// A ping for `actor`, asked for now, and the reports of it.
+    pub(crate) fn new(actor: Actor) -> (Self, mpsc::Receiver<PingStep>) {
+        let (reports, steps) = mpsc::channel(REPORTS);
+        (Self { actor, since: Instant::now(), reports }, steps)
+    }
+
     /// Whoever listens is told; whoever doesn't reads the timeline.
     pub(crate) fn report(&self, report: PingReport) {
         let _ = self.reports.try_send(PingStep { elapsed: self.since.elapsed(), report });
@@ -159,8 +165,7 @@ impl Handle {
         self.live(id).await?;
         let note =
             Note::new(TimelineKind::PingForced).staff(Some(actor.staff.clone())).traced(actor.traceparent.clone());
-        let (reports, steps) = mpsc::channel(REPORTS);
-        let ping = Ping { actor, since: Instant::now(), reports };
+        let (ping, steps) = Ping::new(actor);
         if !self.sessions.watches.ask(id, ping) {
             return Err(HandleError::NotWatched);
         }

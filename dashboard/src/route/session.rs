@@ -62,10 +62,12 @@ pub(super) async fn load(
 }
 
 impl Loaded {
-    /// The trace of the ping that was forced last, if it is over and was forced at `since` or later.
+    /// The trace of the forced ping that was over last, if it can be one that was asked for at `since`.
     pub(super) fn ping_trace(&self, data: &Data, since: Option<Timestamp>) -> Option<String> {
         let done = self.entries.iter().find(|entry| entry.note.kind == TimelineKind::PingDone)?;
-        since.is_none_or(|since| done.at >= since).then(|| data.traces.link(done.note.traceparent.as_deref())).flatten()
+        // A ping may be over before the form's handler has looked at the clock.
+        let is_this = since.is_none_or(|since| done.at.after(Duration::from_secs(2)) >= since);
+        data.traces.link(done.note.traceparent.as_deref()).filter(|_| is_this)
     }
 
     pub(super) fn subject(&self) -> Subject {

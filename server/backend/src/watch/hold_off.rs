@@ -15,7 +15,7 @@ use crate::session::Held;
 use crate::telemetry::{CONNECT, episode};
 
 /// The pause where other log-ins of the same account are under way.
-const BUSY_PAUSE: Duration = Duration::from_millis(500);
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
 /// After this the budget of an account or a host is looked at again, which costs no log-in: a new credential may have come.
 const BUDGET_PAUSE: Duration = Duration::from_secs(15 * 60);
@@ -35,7 +35,7 @@ impl Watcher {
                 self.watches().ask(held.id, ping);
             }
             tokio::select! {
-                () = tokio::time::sleep(BUSY_PAUSE) => {}
+                () = tokio::time::sleep(BUSY_PAUSE.mul_f64(rand::random_range(0.5..1.5))) => {}
                 () = stop.cancelled() => {}
             }
             return;

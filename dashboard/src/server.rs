@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{self, Auth, Now, SettingError};
 use crate::config::{Config, Tls};
-use crate::route::{self, AddressHash, Data, Glance};
+use crate::route::{self, AddressHash, Data, Glance, Traces};
 
 /// How long requests may take to end when we are told to stop.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -112,8 +112,14 @@ impl Dashboard {
         let glance = Arc::new(Glance::default());
         let address_hash =
             handle.clone().map(|handle| -> AddressHash { Arc::new(move |address| handle.address_hash(address)) });
-        let data =
-            Data { auth: auth.clone(), glance: Arc::clone(&glance), address_hash, handle, pings: Arc::default() };
+        let data = Data {
+            auth: auth.clone(),
+            glance: Arc::clone(&glance),
+            address_hash,
+            handle,
+            pings: Arc::default(),
+            traces: Traces::new(config.trace_url.as_deref()),
+        };
         let routes = auth.protect(Router::new().merge(auth::routes(auth.clone())).merge(route::routes(data)));
         let failed = |source| DashboardError::Listen { address, source };
         let listener = std::net::TcpListener::bind(address).map_err(failed)?;

@@ -159,7 +159,8 @@ pub(super) async fn pinged(
 ) -> Result<Response, Failure> {
     let Some(loaded) = load(&data, &asker, &id, None).await? else { return Ok(unknown(&data, &asker, id)) };
     let found = SessionId::parse(&id).ok().and_then(|session| data.pings.look(session));
-    let Some(reports) = found else { return Ok(Redirect::to(&format!("/sessions/{id}")).into_response()) };
+    let Some(mut reports) = found else { return Ok(Redirect::to(&format!("/sessions/{id}")).into_response()) };
+    reports.trace = loaded.ping_trace(&data, reports.at).filter(|_| reports.is_over());
     let acts = Acts { allowed: asker.staff.role >= Role::Support, csrf: asker.staff.csrf.clone() };
     let page = PingPage { subject: loaded.subject(), acts, run: reports.run() };
     Ok(asker.show(&data, Section::Sessions, "Forced ping", || page.view()))

@@ -10,6 +10,7 @@ mod session;
 mod sessions;
 mod settings;
 mod timeline;
+mod traces;
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ use store::Store;
 
 pub(crate) use act::Pings;
 pub(crate) use glance::Glance;
+pub(crate) use traces::Traces;
 
 use crate::assets;
 use crate::auth::{Auth, Failure, Staff};
@@ -45,6 +47,7 @@ pub(crate) struct Data {
     /// None where this process runs no backend: then nothing can be done to a session.
     pub(crate) handle: Option<Handle>,
     pub(crate) pings: Arc<Pings>,
+    pub(crate) traces: Traces,
 }
 
 impl FromRef<Data> for Auth {

@@ -80,7 +80,7 @@ pub(super) async fn page(
         per_minute: overview::per_minute(&seen),
         latency: measured,
         show,
-        deliveries: rows.into_iter().map(|row| delivery::line(row, breaker_open)).collect(),
+        deliveries: rows.into_iter().map(|row| delivery::line(row, breaker_open, &data.traces)).collect(),
         newer: step(&href, "newer", newer),
         older: step(&href, "older", older),
     };

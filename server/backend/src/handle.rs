@@ -13,6 +13,7 @@ use crate::clock;
 use crate::push::Sender;
 use crate::session::Sessions;
 use crate::vault::KeyRing;
+use crate::watch::Pace;
 
 /// How long “Trace this session” lasts.
 const TRACE_FOR: Duration = Duration::from_secs(60 * 60);
@@ -126,6 +127,7 @@ pub struct Handle {
     pub(crate) sessions: Sessions,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) sender: Arc<Sender>,
+    pub(crate) pace: Arc<Pace>,
 }
 
 impl Handle {
@@ -152,6 +154,11 @@ impl Handle {
     /// The breaker of the push service, if it is open.
     pub fn open_breaker(&self) -> Option<OpenBreaker> {
         self.sender.open_breaker()
+    }
+
+    /// About how long a session has still to wait for its turn to connect, if it waits for that.
+    pub fn turn_in(&self, id: SessionId) -> Option<Duration> {
+        self.pace.wait(id)
     }
 
     async fn live(&self, id: SessionId) -> Result<SessionRecord, HandleError> {
@@ -231,6 +238,7 @@ impl Handle {
             .staff(Some(actor.staff.clone()))
             .traced(actor.traceparent.clone().or_else(trace::current_traceparent));
         self.sessions.store.trace(id, now, until, note).await?;
+        self.sessions.traced.set(id, until);
         Ok(until)
     }
 }

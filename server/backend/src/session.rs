@@ -13,6 +13,8 @@ use tokio::sync::Notify;
 use crate::clock::{self, Clock};
 use crate::handle::Ping;
 use crate::history;
+use crate::logins::Logins;
+use crate::traced::Traced;
 
 /// The watches that this node runs, so that they can be woken. A wake carries nothing: the watch reads the store.
 #[derive(Default)]
@@ -99,6 +101,8 @@ pub(crate) struct Sessions {
     pub(crate) clock: Clock,
     pub(crate) rules: Arc<Rules>,
     pub(crate) push_lifetime: Duration,
+    pub(crate) traced: Arc<Traced>,
+    pub(crate) logins: Logins,
 }
 
 /// A session in the hands of whoever changes it.
@@ -116,6 +120,11 @@ impl From<&SessionRecord> for Held {
 }
 
 impl Sessions {
+    /// The field `pinger.traced` of a span that is about this session.
+    pub(crate) fn traced(&self, id: SessionId) -> Option<bool> {
+        self.traced.field(id, self.clock.now())
+    }
+
     /// Lets `event` happen to a session, once. Nothing is written if nothing changes: a ping that finds nothing costs
     /// nothing.
     pub(crate) async fn step(

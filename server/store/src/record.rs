@@ -48,6 +48,8 @@ pub struct SessionRecord {
     pub mail: MailTarget,
     /// Where pushes go.
     pub push_target: PushTarget,
+    /// The keyed hash of the account's address, in hexadecimal.
+    pub address_hash: String,
     /// How long one wait at the mail server may last.
     pub response_timeout: Duration,
     /// The credential; none once the session has ended.
@@ -338,6 +340,7 @@ impl session::Model {
             context: self.context,
             traceparent: self.traceparent,
             trace_until: self.trace_until.map(Timestamp::from_millis),
+            address_hash: self.address_hash,
         })
     }
 }

@@ -35,6 +35,7 @@ enum Write {
     Purge { before: Timestamp },
     Note { id: SessionId, at: Timestamp, note: Note },
     Connected { id: SessionId, at: Timestamp, connection: Box<Connection> },
+    Tried { id: SessionId, handshake: String },
     Trace { id: SessionId, at: Timestamp, until: Timestamp, note: Note },
     Fill(Box<Rows>),
     Staff { at: Timestamp, act: Box<StaffAct>, entry: Option<Box<NewAudit>> },
@@ -208,6 +209,14 @@ impl Store {
         }
     }
 
+    /// The same for the handshake of a connection that came to nothing: lines of JSON, redacted, as in [`Connection`].
+    pub fn tried(&self, id: SessionId, handshake: String) {
+        let (reply, _) = oneshot::channel();
+        if self.shared.jobs.try_send(Job { write: Write::Tried { id, handshake }, reply }).is_err() {
+            tracing::debug!(session = %id, "the store is busy; a handshake is left out");
+        }
+    }
+
     /// Has each episode of a session traced until `until`, as `note` tells.
     pub async fn trace(&self, id: SessionId, at: Timestamp, until: Timestamp, note: Note) -> Result<(), StoreError> {
         self.write(Write::Trace { id, at, until, note }).await?;
@@ -322,6 +331,7 @@ async fn commit(
             Write::Connected { id, at, connection } => {
                 session::connected(&txn, *id, *at, connection).await.map(|()| Written::Done)
             }
+            Write::Tried { id, handshake } => session::tried(&txn, *id, handshake).await.map(|()| Written::Done),
             Write::Trace { id, at, until, note } => match session::trace(&txn, *id, *until).await {
                 Ok(()) => timeline::insert(&txn, id.as_uuid(), *at, [note.clone()]).await.map(|()| Written::Done),
                 Err(error) => Err(error),

@@ -214,10 +214,13 @@ async fn a_claim_says_until_when_there_is_nothing_to_do() {
     let waiting = NewSession { life, ..session_1 };
     store.register(waiting.clone()).await.unwrap();
     let due = store.register(session(2, "account-2", "h2")).await.unwrap().id;
-    assert_eq!(
-        store.claim(10).await.unwrap(),
-        [(waiting.id, Some(NOW.after(wait))), (due, None)].map(|(id, wait_until)| Claimed { id, wait_until })
-    );
+    let claimed = store.claim(10).await.unwrap();
+    let said: Vec<_> = claimed.iter().map(|claimed| (claimed.id, claimed.wait_until)).collect();
+    assert_eq!(said, [(waiting.id, Some(NOW.after(wait))), (due, None)]);
+    for Claimed { id, host, .. } in claimed {
+        assert_eq!(store.mail_host(id).await.unwrap(), host);
+        assert!(host.is_some());
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use sea_orm::{
 };
 use sha2::{Digest as _, Sha256};
 
+use crate::dialect::is_storable;
 use crate::entity::audit::{ActiveModel, Column, Entity, Model};
 use crate::{Store, StoreError};
 
@@ -294,6 +295,9 @@ impl Store {
         limit: u64,
     ) -> Result<AuditPage, StoreError> {
         let limit = limit.clamp(1, PAGE_MAX);
+        if ![&filter.staff, &filter.subject].into_iter().flatten().all(|text| is_storable(text)) {
+            return Ok(AuditPage { entries: Vec::new(), older: None, newer: None });
+        }
         let mut query = Entity::find();
         if let Some(staff) = &filter.staff {
             query = query.filter(Column::Staff.eq(staff));

@@ -7,6 +7,7 @@ mod audit;
 mod deliveries;
 pub mod demo;
 mod devices;
+mod dialect;
 mod entity;
 mod error;
 mod open;

@@ -6,13 +6,14 @@
 use std::fmt;
 
 use domain::{EndReason, FailureCode, Life, State, Timestamp};
-use sea_orm::sea_query::{Alias, BinOper, Expr, Query, SelectStatement, SimpleExpr};
+use sea_orm::sea_query::{Alias, Expr, Query, SelectStatement};
 use sea_orm::{
     ColumnTrait, ConnectionTrait as _, EntityTrait, QueryFilter as _, QueryOrder as _, QuerySelect as _,
     QueryTrait as _, Select,
 };
 use uuid::Uuid;
 
+use crate::dialect::{by_row, is_storable};
 use crate::entity::session::{Column, Entity, Model};
 use crate::view::{SessionRow, without_secrets};
 use crate::{Store, StoreError};
@@ -200,17 +201,12 @@ fn least_id(at: Timestamp) -> Uuid {
     Uuid::from_u128(u128::from(at.as_millis().max(0).unsigned_abs()) << 80)
 }
 
-/// A comparison that no index is used for, so that the database can't choose the wrong one. It keeps no statistics where it
-/// is embedded, and then takes any index for as good as any other.
-fn by_row<C: ColumnTrait>(column: C, value: &str) -> SimpleExpr {
-    use sea_orm::sea_query::ExprTrait as _;
-
-    Expr::col((column.entity_name(), column)).binary(BinOper::Custom("||"), Expr::val("")).eq(value)
-}
-
 impl SessionFilter {
     /// Whether no session can match.
     fn is_contradiction(&self) -> bool {
+        if !self.comparisons().0.iter().all(|(_, value)| is_storable(value)) {
+            return true;
+        }
         match (self.state, self.reason) {
             (Some(state), Some(StateReason::Ended(_))) => state != State::Ended,
             (Some(state), Some(StateReason::Failed(_))) => state == State::Ended,

@@ -1,10 +1,10 @@
 //! What is written of sessions. Each function runs inside a transaction of the writer's.
 
 use domain::{Dice, Event, HostName, Life, NodeId, PushTarget, Rules, SessionId, Timestamp};
-use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::sea_query::{Expr, LockBehavior, LockType, OnConflict};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _, Iterable as _,
-    ModelTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as _, Select,
+    ModelTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Select,
 };
 
 use crate::entity::session::{self, Column, Entity};
@@ -227,6 +227,8 @@ pub(crate) async fn claim(db: &impl ConnectionTrait, node: NodeId, limit: u64) -
         .filter(Column::LiveKey.is_not_null())
         .order_by_asc(Column::LiveKey)
         .limit(limit)
+        // Where there are several nodes, each takes what no other one is about to take.
+        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
         .into_tuple()
         .all(db)
         .await?;
@@ -258,14 +260,24 @@ pub(crate) async fn release(db: &impl ConnectionTrait, node: NodeId) -> Result<u
     Ok(released.rows_affected)
 }
 
-/// Deletes sessions that ended before `before`, with their timelines.
-pub(crate) async fn purge(db: &impl ConnectionTrait, before: Timestamp) -> Result<u64, StoreError> {
-    let ended = Column::EndedAt.lt(before.as_millis());
-    let sessions = Entity::find().select_only().column(Column::Id).filter(ended.clone()).into_query();
+/// Deletes up to `limit` sessions that ended before `before`, with their timelines.
+pub(crate) async fn purge(db: &impl ConnectionTrait, before: Timestamp, limit: u64) -> Result<u64, StoreError> {
+    let ids: Vec<sea_orm::prelude::Uuid> = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::EndedAt.lt(before.as_millis()))
+        .order_by_asc(Column::EndedAt)
+        .limit(limit)
+        .into_tuple()
+        .all(db)
+        .await?;
+    if ids.is_empty() {
+        return Ok(0);
+    }
     crate::entity::timeline::Entity::delete_many()
-        .filter(crate::entity::timeline::Column::SessionId.in_subquery(sessions))
+        .filter(crate::entity::timeline::Column::SessionId.is_in(ids.iter().copied()))
         .exec(db)
         .await?;
-    let deleted = Entity::delete_many().filter(ended).exec(db).await?;
+    let deleted = Entity::delete_many().filter(Column::Id.is_in(ids)).exec(db).await?;
     Ok(deleted.rows_affected)
 }

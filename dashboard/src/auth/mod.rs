@@ -39,6 +39,7 @@ use store::{
 };
 
 pub(crate) use answer::Failure;
+pub(crate) use audit::cell as csv_cell;
 
 use self::cookie::{Cookie, Cookies};
 use self::origin::Origin;

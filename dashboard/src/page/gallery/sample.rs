@@ -147,6 +147,7 @@ pub(super) fn sessions() -> Sessions {
         host: "imap.example.com".into(),
         last_push: Some(at("09:17:41")),
         next: Some(at(next)),
+        node: None,
     };
     let mut rows = vec![
         row("x0qa", Mark::Retrying, "Throttled", "09:57:50", "u-11802", "Android 15, app 8.4.0", "INBOX", "09:58:45"),
@@ -202,6 +203,11 @@ pub(super) fn sessions() -> Sessions {
             Offer { key: Key::Reason, value: "LOGIN_REFUSED".into(), word: "Password refused".into(), count: Some(24) },
         ],
         may_export: true,
+        tabs: vec![Tab { name: "Retrying".into(), href: "/sessions?q=state:retrying".into(), count: Some(214), mark: Some(Mark::Retrying), chosen: false }],
+        orders: SortBy::ALL.to_vec(),
+        sort: Sort::usual(SortBy::Next),
+        acts: vec![Act::Ping, Act::TestPush, Act::Trace, Act::Revoke],
+        nodes: 1,
     }
 }
 

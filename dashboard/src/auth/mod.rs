@@ -193,6 +193,11 @@ impl Auth {
         &self.inner.store
     }
 
+    /// Whether pushes wait for a breaker.
+    pub(crate) fn breaker_open(&self) -> bool {
+        (self.inner.breaker_open)()
+    }
+
     /// How many passwords have been hashed since the start.
     pub(crate) fn passwords_hashed(&self) -> u64 {
         self.inner.passwords.computed()

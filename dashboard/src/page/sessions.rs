@@ -130,7 +130,9 @@ impl Sessions {
             (true, Some(live)) => format!("{found} sessions, {} of them live.", count(live)),
             (true, None) => format!("{found} sessions."),
             // What ended may match too, and is not counted: the number of those that live measures a live state only.
-            (false, Some(live)) if self.search.states().is_some_and(|states| !states.contains(&domain::State::Ended)) => {
+            (false, Some(live))
+                if self.search.states().is_some_and(|states| !states.contains(&domain::State::Ended)) =>
+            {
                 format!("{found} of {} live sessions match.", count(live))
             }
             (false, _) => format!("{found} match."),
@@ -186,9 +188,12 @@ impl Sessions {
 
     /// What can be done to many. The boxes stand in the list, and belong to this form.
     fn bulk(&self) -> AnyView {
-        let keeps = [("q", self.search.to_string()), ("sort", self.search.sort.map(|sort| sort.to_string()).unwrap_or_default())]
-            .map(|(name, value)| view! { <input type="hidden" name=name value=value/> })
-            .collect_view();
+        let keeps = [
+            ("q", self.search.to_string()),
+            ("sort", self.search.sort.map(|sort| sort.to_string()).unwrap_or_default()),
+        ]
+        .map(|(name, value)| view! { <input type="hidden" name=name value=value/> })
+        .collect_view();
         let all = match self.found {
             Found::Exactly(1) => "the one that matches".to_owned(),
             found => format!("all {} that match", found.text()),
@@ -359,7 +364,10 @@ fn what_can_i_type() -> AnyView {
         ("context:ctx_…", "one account, as the app names it"),
         ("host:imap.example.com", "a mail server"),
         ("state:retrying,holding", "or watching, waiting, ended; live is all but ended, and -state:ended too"),
-        ("reason:refused", "or throttled, certificate, timeout, revoked; person, transport and fault are several at once"),
+        (
+            "reason:refused",
+            "or throttled, certificate, timeout, revoked; person, transport and fault are several at once",
+        ),
         ("node:019aa3c1", "what a node runs"),
         ("since:2h", "registered then or later; also today, 3d"),
         ("changed:2h", "in its state since then or later"),

@@ -70,10 +70,8 @@ pub(crate) fn SearchField(
     #[prop(optional)]
     keeps: Vec<(&'static str, String)>,
 ) -> impl IntoView {
-    let keeps = keeps
-        .into_iter()
-        .map(|(name, value)| view! { <input type="hidden" name=name value=value/> })
-        .collect_view();
+    let keeps =
+        keeps.into_iter().map(|(name, value)| view! { <input type="hidden" name=name value=value/> }).collect_view();
     view! {
         <form class="stack searching" role="search" aria-label=label action=action>
             <div class="q big">

@@ -162,7 +162,10 @@ mod tests {
         let nodes = [(a, 3)];
         assert_eq!(node("019aa3c1", b, &nodes), Ok(a));
         assert_eq!(node("019aa3c2", b, &nodes), Ok(b), "our own may run none");
-        assert_eq!(node("019a", b, &nodes), Err("More than one node begins with “019a”; type more of its id.".to_owned()));
+        assert_eq!(
+            node("019a", b, &nodes),
+            Err("More than one node begins with “019a”; type more of its id.".to_owned())
+        );
         assert_eq!(
             node("ffff", b, &nodes),
             Err("No node that runs sessions begins with “ffff”; there are 019aa3c1, 019aa3c2.".to_owned())

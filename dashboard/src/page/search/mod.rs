@@ -110,7 +110,9 @@ impl Search {
         for word in text.split_whitespace() {
             // Half a qualifier would be another one.
             if word.len() > left {
-                search.problems.push(format!("A search has at most {LONGEST} characters; what is behind that was left out."));
+                search
+                    .problems
+                    .push(format!("A search has at most {LONGEST} characters; what is behind that was left out."));
                 break;
             }
             left -= word.len();
@@ -276,7 +278,9 @@ pub(crate) fn encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' | b',' => out.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' | b',' => {
+                out.push(char::from(byte))
+            }
             b' ' => out.push('+'),
             // Writing to a String can't fail.
             _ => drop(write!(out, "%{byte:02X}")),

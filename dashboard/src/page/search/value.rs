@@ -10,9 +10,9 @@ use super::Key;
 /// Reads one value and writes it as it is meant, or says what would do.
 pub(super) fn read(key: Key, value: &str) -> Result<String, String> {
     match key {
-        Key::State if states(value).is_empty() => {
-            Err(format!("No state is called “{value}”; there are waiting, watching, holding, retrying, ended, and live."))
-        }
+        Key::State if states(value).is_empty() => Err(format!(
+            "No state is called “{value}”; there are waiting, watching, holding, retrying, ended, and live."
+        )),
         Key::Reason => reason(value).ok_or_else(|| {
             format!("No reason is called “{value}”; try refused, throttled, certificate, timeout, revoked, stopped.")
         }),

@@ -16,6 +16,7 @@ use store::{Role, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{self, Auth, Now, SettingError};
+use crate::bulk::Bulks;
 use crate::config::{Config, Tls};
 use crate::route::{self, AddressHash, Data, Glance, Traces};
 
@@ -96,6 +97,8 @@ pub struct Dashboard {
     routes: Router,
     auth: Auth,
     glance: Arc<Glance>,
+    bulks: Arc<Bulks>,
+    handle: Option<backend::Handle>,
     base: String,
 }
 
@@ -112,13 +115,15 @@ impl Dashboard {
         let glance = Arc::new(Glance::default());
         let address_hash =
             handle.clone().map(|handle| -> AddressHash { Arc::new(move |address| handle.address_hash(address)) });
+        let bulks = Arc::<Bulks>::default();
         let data = Data {
             auth: auth.clone(),
             glance: Arc::clone(&glance),
             address_hash,
-            handle,
+            handle: handle.clone(),
             pings: Arc::default(),
             traces: Traces::new(config.trace_url.as_deref()),
+            bulks: Arc::clone(&bulks),
         };
         let routes = auth.protect(Router::new().merge(auth::routes(auth.clone())).merge(route::routes(data)));
         let failed = |source| DashboardError::Listen { address, source };
@@ -126,7 +131,7 @@ impl Dashboard {
         listener.set_nonblocking(true).map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
         let base = config.url(local_addr);
-        Ok(Self { listener, local_addr, tls, routes, auth, glance, base })
+        Ok(Self { listener, local_addr, tls, routes, auth, glance, bulks, handle, base })
     }
 
     /// Where browsers call, with the port that was taken.
@@ -150,7 +155,7 @@ impl Dashboard {
 
     /// Serves until the shutdown, then lets requests end for up to 3 seconds.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), DashboardError> {
-        let Self { listener, local_addr, tls, routes, auth, glance, .. } = self;
+        let Self { listener, local_addr, tls, routes, auth, glance, bulks, handle: backend, .. } = self;
         let failed = |source| DashboardError::Listen { address: local_addr, source };
         let handle = Handle::new();
         let service = routes.into_make_service_with_connect_info::<SocketAddr>();
@@ -171,7 +176,11 @@ impl Dashboard {
             }
         };
         tracing::info!(address = %local_addr, "the dashboard takes requests");
-        let (served, (), (), ()) = tokio::join!(serving, stopping, keep(&auth, &ended), glance.keep(&auth, &ended));
+        let keeping = async {
+            let acting = bulks.keep(&auth, backend.as_ref(), &ended);
+            tokio::join!(keep(&auth, &ended), glance.keep(&auth, &ended), acting)
+        };
+        let (served, (), ..) = tokio::join!(serving, stopping, keeping);
         served.map_err(failed)
     }
 

@@ -47,7 +47,8 @@ fn access(method: &Method, path: &str) -> Access {
         () if below("/account") || path == "/sign-out" || path == "/theme" => Access::Staff(Role::Viewer),
         () if path == "/staff" && reads => Access::Staff(Role::Viewer),
         () if below("/staff") || below("/settings") && !reads => Access::Staff(Role::Admin),
-        () if below("/audit") || path.ends_with(".csv") => Access::Staff(Role::Support),
+        () if below("/views") => Access::Staff(Role::Viewer),
+        () if below("/bulk") || below("/audit") || path.ends_with(".csv") => Access::Staff(Role::Support),
         () if reads => Access::Staff(Role::Viewer),
         () => Access::Staff(Role::Support),
     }
@@ -213,6 +214,10 @@ mod tests {
         check(&Method::POST, "/staff/invite", Access::Staff(Role::Admin));
         check(&Method::GET, "/audit", Access::Staff(Role::Support));
         check(&Method::GET, "/audit.csv", Access::Staff(Role::Support));
+        check(&Method::GET, "/sessions/suggest", Access::Staff(Role::Viewer));
+        check(&Method::POST, "/views", Access::Staff(Role::Viewer));
+        check(&Method::GET, "/bulk", Access::Staff(Role::Support));
+        check(&Method::POST, "/bulk/1/stop", Access::Staff(Role::Support));
         check(&Method::GET, "/settings", Access::Staff(Role::Viewer));
         check(&Method::POST, "/settings/keys", Access::Staff(Role::Admin));
         check(&Method::POST, "/account/password", Access::Staff(Role::Viewer));

@@ -39,6 +39,7 @@ use store::{
 };
 
 pub(crate) use answer::Failure;
+pub(crate) use audit::cell as csv_cell;
 
 use self::cookie::{Cookie, Cookies};
 use self::origin::Origin;
@@ -190,6 +191,11 @@ impl Auth {
 
     pub(crate) fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    /// Whether pushes wait for a breaker.
+    pub(crate) fn breaker_open(&self) -> bool {
+        (self.inner.breaker_open)()
     }
 
     /// How many passwords have been hashed since the start.

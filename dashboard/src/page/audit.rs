@@ -69,6 +69,9 @@ pub(crate) fn action(name: &str) -> (Icon, Option<Tone>, String) {
         "test_push_sent" => (Icon::Bell, None, "Sent a test push"),
         "session_revoked" => (Icon::Revoked, None, "Revoked a session"),
         "trace_on" => (Icon::Trace, None, "Traced a session"),
+        "bulk_started" => (Icon::Dots, None, "Acted on many sessions"),
+        "bulk_stopped" => (Icon::Dots, None, "Stopped an act on many"),
+        "views_changed" => (Icon::Pen, None, "Changed everybody’s views"),
         "forbidden" => (Icon::Shield, Some(Tone::Warn), "Was not allowed"),
         other => return (Icon::Pen, None, other.replace('_', " ")),
     };

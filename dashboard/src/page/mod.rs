@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod audit;
+pub(crate) mod bulk;
 pub(crate) mod delivery;
 pub(crate) mod devices;
 pub(crate) mod overview;
@@ -14,6 +15,7 @@ pub(crate) mod settings;
 pub(crate) mod sign_in;
 pub(crate) mod staff;
 pub(crate) mod trouble;
+pub(crate) mod views;
 
 #[cfg(test)]
 mod gallery;

@@ -91,6 +91,12 @@ actions! {
     SessionRevoked = "session_revoked",
     /// Has a session traced. Subject: its id.
     TraceOn = "trace_on",
+    /// Began to do something to many sessions at once. Subject: what, to how many, and found by what.
+    BulkStarted = "bulk_started",
+    /// Stopped that before its end. Subject: which.
+    BulkStopped = "bulk_stopped",
+    /// Saved, renamed or removed a view that everybody has. Subject: what, and which.
+    ViewsChanged = "views_changed",
     /// Was refused something for want of a role. Subject: what.
     Forbidden = "forbidden",
 }

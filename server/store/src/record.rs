@@ -68,6 +68,9 @@ pub struct SessionRecord {
     pub trace_until: Option<Timestamp>,
 }
 
+/// The next deadline of what has none: it has ended, and comes last.
+pub(crate) const NEVER: i64 = i64::MAX;
+
 /// The key that makes a live session the only one. Ids have no spaces.
 pub(crate) fn live_key(registration: &Registration) -> String {
     format!("{} {} {}", registration.user, registration.device.id, registration.context)
@@ -192,6 +195,7 @@ impl NewSession {
             connected_at: None,
             last_push_at: None,
             trace_until: None,
+            next_at: NEVER,
         };
         row.set_life(&self.life, self.created_at);
         row
@@ -225,6 +229,7 @@ impl session::Model {
         self.highest_modseq =
             life.baseline.and_then(|baseline| baseline.highest_modseq).and_then(|modseq| i64::try_from(modseq).ok());
         self.expires_at = life.expires_at.as_millis();
+        self.next_at = life.deadline().map_or(NEVER, Timestamp::as_millis);
         if !life.is_live() {
             self.live_key = None;
             self.node_id = None;

@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use domain::{EndReason, FailureCode, Life, State, Timestamp};
-use sea_orm::sea_query::{Alias, Expr, Query, SelectStatement};
+use domain::{EndReason, FailureCode, Life, NodeId, State, Timestamp};
+use sea_orm::sea_query::{Alias, Expr, Query, SelectStatement, SimpleExpr};
 use sea_orm::{
     ColumnTrait, ConnectionTrait as _, EntityTrait, QueryFilter as _, QueryOrder as _, QuerySelect as _,
     QueryTrait as _, Select,
@@ -19,10 +19,10 @@ use crate::view::{SessionRow, without_secrets};
 use crate::{Store, StoreError};
 
 /// The most rows of one page.
-const PAGE_MAX: u64 = 200;
+pub(crate) const PAGE_MAX: u64 = 200;
 
 /// The most rows that are counted.
-const COUNT_MAX: u64 = 10_000;
+pub(crate) const COUNT_MAX: u64 = 10_000;
 
 /// Why a session is in its state: why it ended, or else what went wrong last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -80,6 +80,11 @@ pub struct SessionFilter {
     pub reason: Option<StateReason>,
     /// Registered then or later.
     pub since: Option<Timestamp>,
+    /// The node that runs it.
+    pub node: Option<NodeId>,
+    /// In its state since then or later. Lists of many sessions take it together with the order by that time only:
+    /// see [`SessionFilter::serves`](crate::SessionFilter::serves).
+    pub changed_since: Option<Timestamp>,
 }
 
 /// A place in a list whose rows have ids that sort by time.
@@ -201,9 +206,24 @@ fn least_id(at: Timestamp) -> Uuid {
     Uuid::from_u128(u128::from(at.as_millis().max(0).unsigned_abs()) << 80)
 }
 
+/// A comparison with a node that no index is used for, like [`by_row`].
+fn node_by_row(node: NodeId) -> SimpleExpr {
+    use sea_orm::sea_query::{ExprTrait as _, Func};
+
+    let column = || Expr::col((Entity, Column::NodeId));
+    Expr::expr(Func::coalesce([column(), column()])).eq(node.as_uuid())
+}
+
+/// The same for the time of a change.
+fn since_by_row(since: Timestamp) -> SimpleExpr {
+    use sea_orm::sea_query::ExprTrait as _;
+
+    Expr::col((Entity, Column::StateSince)).add(0i64).gte(since.as_millis())
+}
+
 impl SessionFilter {
     /// Whether no session can match.
-    fn is_contradiction(&self) -> bool {
+    pub(crate) fn is_contradiction(&self) -> bool {
         if !self.comparisons().0.iter().all(|(_, value)| is_storable(value)) {
             return true;
         }
@@ -246,10 +266,25 @@ impl SessionFilter {
         for (place, (column, value)) in comparisons.into_iter().enumerate() {
             query = query.filter(if place < driving { column.eq(value) } else { by_row(column, value) });
         }
+        if let Some(node) = self.node {
+            query = query.filter(if driving == 0 { Column::NodeId.eq(node.as_uuid()) } else { node_by_row(node) });
+        }
+        if let Some(since) = self.changed_since {
+            query = query.filter(if self.names_somebody() {
+                since_by_row(since)
+            } else {
+                Column::StateSince.gte(since.as_millis())
+            });
+        }
         match self.since {
             Some(since) => query.filter(Column::Id.gte(least_id(since))),
             None => query,
         }
+    }
+
+    /// Whether it is about one customer: what such a filter finds is few.
+    pub(crate) fn names_somebody(&self) -> bool {
+        [&self.address_hash, &self.device, &self.user, &self.context].iter().any(|name| name.is_some())
     }
 
     /// Counts the sessions that match, up to one more than `at_most`.

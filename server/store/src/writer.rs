@@ -12,6 +12,7 @@ use crate::demo::Rows;
 use crate::dialect::{self, Dialect};
 use crate::open::Connections;
 use crate::overview::PushHistory;
+use crate::saved_view::{self, ViewAct, ViewRefusal};
 use crate::staff_act::{Acted, Refusal, StaffAct};
 use crate::{
     Applied, Change, Claimed, Connection, Finish, NewAudit, NewSession, Note, Registered, StoreError, audit, outbox,
@@ -45,6 +46,7 @@ enum Write {
     Fill(Box<Rows>),
     Staff { at: Timestamp, act: Box<StaffAct>, entry: Option<Box<NewAudit>> },
     Audit(Box<NewAudit>),
+    View { act: Box<ViewAct>, entry: Option<Box<NewAudit>> },
 }
 
 /// What a write led to.
@@ -54,6 +56,7 @@ enum Written {
     Claimed(Vec<Claimed>),
     Count(u64),
     Acted(Acted),
+    Viewed(Result<(), ViewRefusal>),
     Done,
 }
 
@@ -251,6 +254,14 @@ impl Store {
         }
     }
 
+    /// Does something to saved views, with its entry in the audit if there is one, or does neither and says why.
+    pub async fn view_act(&self, act: ViewAct, entry: Option<NewAudit>) -> Result<Result<(), ViewRefusal>, StoreError> {
+        match self.write(Write::View { act: Box::new(act), entry: entry.map(Box::new) }).await? {
+            Written::Viewed(viewed) => Ok(viewed),
+            _ => Err(StoreError::Closed),
+        }
+    }
+
     /// Adds an entry to the audit.
     pub async fn audit(&self, entry: NewAudit) -> Result<(), StoreError> {
         self.write(Write::Audit(Box::new(entry))).await.map(|_| ())
@@ -390,6 +401,7 @@ async fn commit(
             Write::Fill(rows) => rows.insert(&txn).await.map(|()| Written::Done),
             Write::Staff { at, act, entry } => staff(&txn, *at, act, entry.as_deref()).await.map(Written::Acted),
             Write::Audit(entry) => audit::append(&txn, entry).await.map(|_| Written::Done),
+            Write::View { act, entry } => saved_view::act(&txn, act, entry.as_deref()).await.map(Written::Viewed),
         };
         match written {
             Err(StoreError::Database(error)) => {

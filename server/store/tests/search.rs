@@ -100,6 +100,7 @@ fn any_filter_pages_through_exactly_what_matches(cases: u32, database: impl Asyn
             state: at(5).map(|row| row.0.life.state()),
             reason: at(6).and_then(|row| StateReason::of(&row.0.life)),
             since: at(7).map(|row| row.0.created_at),
+            ..SessionFilter::default()
         };
         let expect: Vec<_> = rows.iter().filter(|row| matches(&filter, row)).map(|row| row.0.id).collect();
         runtime.block_on(async {

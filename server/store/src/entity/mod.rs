@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod invite;
 pub(crate) mod outbox;
+pub(crate) mod saved_view;
 pub(crate) mod session;
 pub(crate) mod staff;
 pub(crate) mod staff_session;

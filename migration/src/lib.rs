@@ -9,6 +9,7 @@ mod m0002_outbox;
 mod m0003_timeline;
 mod m0004_staff;
 mod m0005_audit;
+mod m0006_passkey;
 
 /// All migrations, in order.
 pub struct Migrator;
@@ -22,6 +23,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_timeline::Migration),
             Box::new(m0004_staff::Migration),
             Box::new(m0005_audit::Migration),
+            Box::new(m0006_passkey::Migration),
         ]
     }
 }

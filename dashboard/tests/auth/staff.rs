@@ -129,9 +129,9 @@ async fn an_admin_helps_who_lost_their_phone() {
     let mut vic = server.colleague(&mut kim, "viewer", "vic").await;
     vic.set_up_codes(&world).await;
     let id = id_of(&world, "vic").await;
-    let path = format!("/staff/{id}/remove-authenticator");
+    let path = format!("/staff/{id}/remove-factors");
     kim.post(&path, &[("reason", "phone lost, called back")]).await.is(200, "the password alone");
     server.browser().sign_in("vic", PASSWORD).await.leads_to("/");
     let own = id_of(&world, "kim").await;
-    kim.post(&format!("/staff/{own}/remove-authenticator"), &[]).await.is(403, "");
+    kim.post(&format!("/staff/{own}/remove-factors"), &[]).await.is(403, "");
 }

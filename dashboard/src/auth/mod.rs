@@ -15,6 +15,7 @@ mod origin;
 mod passkey;
 mod password;
 mod pending;
+mod provider;
 mod reset;
 mod secret;
 mod sign_in;
@@ -47,6 +48,8 @@ use self::cookie::{Cookie, Cookies};
 use self::origin::Origin;
 use self::password::Passwords;
 use self::pending::Pending;
+pub use self::provider::OidcSettingError;
+use self::provider::Provider;
 use self::secret::Token;
 use self::throttle::Throttle;
 use crate::config::Config;
@@ -65,14 +68,17 @@ const UNKNOWN: &str = "(unknown)";
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Why the configuration can't be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum SettingError {
     /// The origin is none.
-    #[error("origin {0}")]
+    #[error("[dashboard] origin {0}")]
     Origin(&'static str),
     /// Argon2 does not take its parameters.
-    #[error("argon2 is set to what the algorithm does not take")]
+    #[error("[dashboard] argon2 is set to what the algorithm does not take")]
     Argon2,
+    /// The provider is set up wrong.
+    #[error(transparent)]
+    Oidc(#[from] OidcSettingError),
 }
 
 /// What signing in stands on. Cheap to clone.
@@ -96,6 +102,7 @@ struct Inner {
     throttle: Throttle,
     pending: Pending,
     challenges: passkey::Challenges,
+    provider: Option<Provider>,
     checked: std::sync::Mutex<Option<crate::page::audit::Check>>,
 }
 
@@ -182,6 +189,7 @@ impl Auth {
             throttle: Throttle::default(),
             pending: Pending::default(),
             challenges: passkey::Challenges::default(),
+            provider: config.oidc.as_ref().map(Provider::new).transpose()?,
             checked: std::sync::Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -347,6 +355,8 @@ pub(crate) fn routes(auth: Auth) -> Router {
         .route("/sign-in/code/passkey/question", post(passkey::second_question))
         .route("/sign-in/passkey", post(passkey::alone))
         .route("/sign-in/passkey/question", post(passkey::alone_question))
+        .route("/sign-in/provider", get(provider::leave))
+        .route("/sign-in/provider/back", get(provider::back))
         .route("/sign-in/reset/{token}", get(reset::page).post(reset::submit))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/sign-up/{token}", get(sign_up::page).post(sign_up::submit))
@@ -357,6 +367,8 @@ pub(crate) fn routes(auth: Auth) -> Router {
         .route("/account/passkeys", post(passkey::register))
         .route("/account/passkeys/question", post(passkey::registration))
         .route("/account/passkeys/remove", post(passkey::remove))
+        .route("/account/provider/connect", get(provider::connect))
+        .route("/account/provider/disconnect", post(provider::disconnect))
         .route("/account/recovery", post(account::recovery))
         .route("/account/sign-ins/end", post(account::end_sign_in))
         .route("/staff", get(staff::page))
@@ -375,11 +387,4 @@ pub(crate) fn routes(auth: Auth) -> Router {
         .route("/audit/check", post(audit::check))
         .route("/audit.csv", get(audit::csv))
         .with_state(auth)
-}
-
-impl Auth {
-    /// The name of the provider by which one can sign in, if there is one.
-    fn provider_name(&self) -> Option<&str> {
-        None
-    }
 }

@@ -4,6 +4,7 @@
 mod attacks;
 mod audit;
 mod passkey;
+mod provider;
 mod second_factor;
 mod sign_in;
 mod sign_up;

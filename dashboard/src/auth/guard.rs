@@ -58,8 +58,17 @@ pub(super) async fn guard(State(auth): State<Auth>, request: Request, rest: Rest
     let (is_asset, asked) = (path.starts_with("/assets/"), request.headers().clone());
     let (response, staff) = match admit(&auth, request).await {
         Ok(request) => {
-            let staff = request.extensions().get::<Staff>().cloned();
-            (rest.run(request).await, staff)
+            let (staff, client) = (request.extensions().get::<Staff>().cloned(), client(&auth, &request));
+            let subject = format!("{} {path}", request.method());
+            let mut response = rest.run(request).await;
+            // A page looked at the role once more, and knew better than the path.
+            let denied = matches!(response.extensions().get(), Some(Trouble::NotAllowed { .. }));
+            if let (true, Some(staff)) = (denied, &staff)
+                && let Err(error) = auth.audit(staff, &client, AuditAction::Forbidden, subject, None).await
+            {
+                response = Failure::from(error).into_response();
+            }
+            (response, staff)
         }
         Err(refused) => (refused.response, refused.staff),
     };

@@ -105,6 +105,14 @@ impl World {
         self.audit().await.into_iter().map(told).collect()
     }
 
+    /// Changes the database behind Pinger's back.
+    pub(crate) fn tamper(&self, sql: &str) {
+        let script = "import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1], timeout=10)\ndb.executescript(sys.argv[2])\ndb.commit()";
+        let file = self.folder.path().join("pinger.db");
+        let output = std::process::Command::new("python3").args(["-c", script]).arg(file).arg(sql).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// What is in the files of the store, the log too.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let files = std::fs::read_dir(self.folder.path()).unwrap().map(|file| file.unwrap().path());

@@ -56,15 +56,18 @@ pub(super) fn standing(config: &OidcConfig, person: &Person) -> Result<Standing,
 /// Names that somebody new may have, the best first.
 pub(super) fn names(person: &Person) -> Vec<StaffName> {
     let local = person.email.as_deref().and_then(|email| email.split('@').next());
-    let wanted = [person.preferred_name.as_deref(), local, Some("staff")];
-    let bases: Vec<String> = wanted
+    let mut bases: Vec<String> = [person.preferred_name.as_deref(), local]
         .into_iter()
         .flatten()
-        .filter_map(StaffName::parse)
-        .map(|name| name.as_str().chars().take(60).collect())
+        // Longer ones are cut, so that a number fits behind them.
+        .filter_map(|name| StaffName::parse(&name.chars().take(60).collect::<String>()))
+        .map(|name| name.to_string())
         .collect();
-    let numbered = bases.first().into_iter().flat_map(|base| (2..100).map(move |number| format!("{base}-{number}")));
-    bases.iter().take(2).cloned().chain(numbered).filter_map(|name| StaffName::parse(&name)).collect()
+    if bases.is_empty() {
+        bases.push("staff".to_owned());
+    }
+    let numbered = (2..100).map(|number| format!("{}-{number}", bases[0]));
+    bases.iter().cloned().chain(numbered).filter_map(|name| StaffName::parse(&name)).collect()
 }
 
 #[cfg(test)]
@@ -111,7 +114,7 @@ mod tests {
         assert_eq!(first(&person("Kim.Li@example.org", &[])), "kim.li");
         let named = Person { preferred_name: Some("kim".to_owned()), ..person("k@example.org", &[]) };
         assert_eq!(first(&named), "kim");
-        assert_eq!(names(&named)[2].as_str(), "kim-2");
+        assert_eq!(names(&named)[1].as_str(), "kim-2");
         let odd = Person { preferred_name: Some("<b>".to_owned()), ..person("ü@example.org", &[]) };
         assert_eq!(first(&odd), "staff");
         assert!(names(&person(&"k".repeat(200), &[])).iter().all(|name| name.as_str().len() <= 64));

@@ -21,6 +21,9 @@ const STYLE: &str = concat!(
 
 const FAVICON: &str = include_str!("../../style/favicon.svg");
 
+/// What asks the browser for a passkey.
+const PASSKEY: &str = include_str!("../../style/passkey.js");
+
 /// What may be cached for a year: the URL changes with the content.
 pub(crate) const FOREVER: &str = "public, max-age=31536000, immutable";
 
@@ -48,8 +51,12 @@ impl Asset {
     }
 }
 
-static ALL: LazyLock<[Asset; 2]> = LazyLock::new(|| {
-    [Asset::new("css", "text/css; charset=utf-8", STYLE), Asset::new("svg", "image/svg+xml", FAVICON)]
+static ALL: LazyLock<[Asset; 3]> = LazyLock::new(|| {
+    [
+        Asset::new("css", "text/css; charset=utf-8", STYLE),
+        Asset::new("svg", "image/svg+xml", FAVICON),
+        Asset::new("js", "text/javascript; charset=utf-8", PASSKEY),
+    ]
 });
 
 /// The stylesheet's URL.
@@ -60,6 +67,11 @@ pub(crate) fn stylesheet() -> &'static str {
 /// The icon's URL.
 pub(crate) fn favicon() -> &'static str {
     &ALL[1].path
+}
+
+/// The URL of the script behind forms of passkeys.
+pub(crate) fn passkey_script() -> &'static str {
+    &ALL[2].path
 }
 
 /// The asset at a path such as `/assets/0123456789abcdef.css`.

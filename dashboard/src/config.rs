@@ -8,6 +8,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use crate::oidc_config::OidcConfig;
+
 /// The dashboard's configuration, as the section `[dashboard]` of the configuration file has it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -29,6 +31,8 @@ pub struct Config {
     pub absolute_hours: NonZeroU32,
     /// How passwords are hashed.
     pub argon2: Argon2Config,
+    /// A provider by which staff sign in, too.
+    pub oidc: Option<OidcConfig>,
 }
 
 impl Default for Config {
@@ -42,6 +46,7 @@ impl Default for Config {
             idle_minutes: const { NonZeroU32::new(30).unwrap() },
             absolute_hours: const { NonZeroU32::new(12).unwrap() },
             argon2: Argon2Config::default(),
+            oidc: None,
         }
     }
 }

@@ -9,6 +9,7 @@ mod assets;
 mod auth;
 mod bulk;
 mod config;
+mod oidc_config;
 mod page;
 mod part;
 mod route;
@@ -18,6 +19,7 @@ mod shell;
 mod why;
 mod words;
 
-pub use auth::{Now, SettingError};
+pub use auth::{Now, OidcSettingError, SettingError};
 pub use config::{Argon2Config, Config, Tls};
-pub use server::{Access, Dashboard, DashboardError, SYSTEM, invite};
+pub use oidc_config::{OidcConfig, RoleName};
+pub use server::{Access, Dashboard, DashboardError, SYSTEM, invite, reset};

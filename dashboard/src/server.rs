@@ -12,7 +12,7 @@ use backend::vault::SecretSealer;
 use hyper_util::rt::TokioTimer;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use store::{Role, Store, StoreError};
+use store::{Role, StaffRecord, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{self, Auth, Now, SettingError};
@@ -42,7 +42,7 @@ pub enum DashboardError {
     #[error("the dashboard would listen on {0} in clear text: set [dashboard] tls, or listen on loopback")]
     ClearText(SocketAddr),
     /// A setting is wrong.
-    #[error("[dashboard] {0}")]
+    #[error(transparent)]
     Setting(#[from] SettingError),
     /// A file can't be read.
     #[error("{path} can't be read")]
@@ -194,6 +194,11 @@ impl Dashboard {
 /// Makes a link by which somebody may sign up, on the command line: its path.
 pub async fn invite(store: &Store, now: domain::Timestamp, role: Role) -> Result<String, StoreError> {
     Auth::invite(store, now, role, SYSTEM, None).await
+}
+
+/// Makes a link by which somebody sets their password anew, on the command line: its path. None if they are shut out.
+pub async fn reset(store: &Store, now: domain::Timestamp, person: &StaffRecord) -> Result<Option<String>, StoreError> {
+    Ok(Auth::offer_reset(store, now, person, SYSTEM, None).await?.ok())
 }
 
 /// What has to be done now and then.

@@ -10,6 +10,7 @@ mod m0002_outbox;
 mod m0003_timeline;
 mod m0004_staff;
 mod m0005_audit;
+mod m0006_passkey;
 mod m0007_search;
 mod m0008_speed;
 
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_timeline::Migration),
             Box::new(m0004_staff::Migration),
             Box::new(m0005_audit::Migration),
+            Box::new(m0006_passkey::Migration),
             Box::new(m0007_search::Migration),
             Box::new(m0008_speed::Migration),
         ]

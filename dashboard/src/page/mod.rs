@@ -8,6 +8,7 @@ pub(crate) mod devices;
 pub(crate) mod overview;
 pub(crate) mod person;
 pub(crate) mod pushes;
+pub(crate) mod reset;
 pub(crate) mod search;
 pub(crate) mod session;
 pub(crate) mod sessions;

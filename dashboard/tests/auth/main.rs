@@ -3,6 +3,9 @@
 
 mod attacks;
 mod audit;
+mod passkey;
+mod provider;
+mod routes;
 mod second_factor;
 mod sign_in;
 mod sign_up;

@@ -69,6 +69,22 @@ actions! {
     TotpRemoved = "totp_removed",
     /// Made new recovery codes.
     RecoveryRenewed = "recovery_renewed",
+    /// Registered a passkey. Subject: its name.
+    PasskeyAdded = "passkey_added",
+    /// Removed a passkey. Subject: its name.
+    PasskeyRemoved = "passkey_removed",
+    /// Switched off all that somebody signs in with besides the password. Subject: whose.
+    FactorsRemoved = "factors_removed",
+    /// Connected their account with a provider. Subject: the provider.
+    IdentityLinked = "identity_linked",
+    /// Took their account and a provider apart. Subject: the provider.
+    IdentityUnlinked = "identity_unlinked",
+    /// Withdrew a link for signing up. Subject: the role.
+    InviteWithdrawn = "invite_withdrawn",
+    /// Made a link for a new password. Subject: whose.
+    ResetOffered = "reset_offered",
+    /// Set their password by such a link.
+    PasswordReset = "password_reset",
     /// Changed a role. Subject: whose, from what to what.
     RoleChanged = "role_changed",
     /// Shut a member of staff out. Subject: whom.

@@ -625,7 +625,7 @@ pub(super) fn staff() -> StaffPage {
             sign_in("kim", "203.0.113.8", "Firefox 145 on Linux"),
             sign_in("amara", "203.0.113.21", "Chrome 142 on macOS"),
         ],
-        invites: vec![Invite { role: "support".into(), by: "amara".into(), expires: at("21:00:00") }],
+        invites: vec![Invite { id: "0".into(), role: "support".into(), by: "amara".into(), expires: at("21:00:00") }],
         new_link: None,
         may_manage: true,
         csrf: "c5rf".into(),
@@ -704,11 +704,13 @@ pub(super) fn sign_in(refused: bool) -> SignIn {
         problem: refused.then(|| ("That did not work.".into(), "Name or password is wrong.".into())),
         notice: (!refused)
             .then(|| ("You were signed out".into(), "after 30 minutes without a click. Nothing was lost.".into())),
+        passkeys: true,
+        provider: Some("Example".into()),
     }
 }
 
 pub(super) fn code() -> Code {
-    Code { ticket: "t".into(), next: None, problem: None }
+    Code { next: None, problem: None, codes: true, passkeys: true }
 }
 
 pub(super) fn sign_up() -> SignUp {

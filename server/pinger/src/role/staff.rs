@@ -50,6 +50,7 @@ pub(crate) fn run(file: &ConfigFile, environment: &Environment, command: StaffCo
             invite(file, environment, Role::parse(&role).unwrap_or(Role::Viewer), json)?
         }
         StaffCommand::List { json } => list(&on_store(file, environment, async |store| store.all_staff().await)?, json),
+        StaffCommand::Reset { name, json } => reset(file, environment, &name, json)?,
         StaffCommand::Disable { name } => disable(file, environment, &name)?,
     };
     writeln!(std::io::stdout(), "{text}").map_err(RoleError::Output)?;
@@ -65,6 +66,24 @@ fn invite(file: &ConfigFile, environment: &Environment, role: Role, json: bool) 
     } else {
         format!(
             "{link}\nThe link makes an account with the role {role}. It works once, within 24 hours; send it on a way that only they read."
+        )
+    })
+}
+
+fn reset(file: &ConfigFile, environment: &Environment, name: &str, json: bool) -> Result<String, RoleError> {
+    let config = file.dashboard()?.unwrap_or_default();
+    let nobody = || RoleError::Staff { name: name.to_owned() };
+    let parsed = StaffName::parse(name).ok_or_else(nobody)?;
+    let path = on_store(file, environment, async |store| {
+        let Some(person) = store.staff_by_name(&parsed).await? else { return Ok(None) };
+        ::dashboard::reset(store, clock::now(), &person).await
+    })?;
+    let link = format!("{}{}", config.url(config.listen), path.ok_or_else(nobody)?);
+    Ok(if json {
+        json!({ "reset": link, "name": parsed.as_str() }).to_string()
+    } else {
+        format!(
+            "{link}\nThe link sets a new password for {parsed}, once, within 24 hours, and ends all their sign-ins; send it on a way that only they read."
         )
     })
 }

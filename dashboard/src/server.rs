@@ -15,9 +15,10 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use store::{Role, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
+use crate::assets;
 use crate::auth::{self, Auth, Now, SettingError};
 use crate::config::{Config, Tls};
-use crate::route::{self, AddressHash, Data, Glance};
+use crate::route::{self, AddressHash, Data, Glance, Live, Pings};
 
 /// How long requests may take to end when we are told to stop.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -96,6 +97,9 @@ pub struct Dashboard {
     routes: Router,
     auth: Auth,
     glance: Arc<Glance>,
+    pings: Arc<Pings>,
+    /// Cancelled at the shutdown, so that streams end.
+    closing: CancellationToken,
     base: String,
 }
 
@@ -112,15 +116,23 @@ impl Dashboard {
         let glance = Arc::new(Glance::default());
         let address_hash =
             handle.clone().map(|handle| -> AddressHash { Arc::new(move |address| handle.address_hash(address)) });
-        let data =
-            Data { auth: auth.clone(), glance: Arc::clone(&glance), address_hash, handle, pings: Arc::default() };
+        let closing = CancellationToken::new();
+        let pings = Arc::new(Pings::new(closing.clone()));
+        let data = Data {
+            auth: auth.clone(),
+            glance: Arc::clone(&glance),
+            address_hash,
+            handle,
+            pings: Arc::clone(&pings),
+            live: Arc::new(Live::new(config.live(), closing.clone())),
+        };
         let routes = auth.protect(Router::new().merge(auth::routes(auth.clone())).merge(route::routes(data)));
         let failed = |source| DashboardError::Listen { address, source };
         let listener = std::net::TcpListener::bind(address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
         let base = config.url(local_addr);
-        Ok(Self { listener, local_addr, tls, routes, auth, glance, base })
+        Ok(Self { listener, local_addr, tls, routes, auth, glance, pings, closing, base })
     }
 
     /// Where browsers call, with the port that was taken.
@@ -144,13 +156,14 @@ impl Dashboard {
 
     /// Serves until the shutdown, then lets requests end for up to 3 seconds.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), DashboardError> {
-        let Self { listener, local_addr, tls, routes, auth, glance, .. } = self;
+        let Self { listener, local_addr, tls, routes, auth, glance, pings, closing, .. } = self;
         let failed = |source| DashboardError::Listen { address: local_addr, source };
         let handle = Handle::new();
         let service = routes.into_make_service_with_connect_info::<SocketAddr>();
         let ended = CancellationToken::new();
         let stopping = async {
             if ended.run_until_cancelled(shutdown.cancelled()).await.is_some() {
+                closing.cancel();
                 handle.graceful_shutdown(Some(DRAIN));
             }
         };
@@ -165,7 +178,14 @@ impl Dashboard {
             }
         };
         tracing::info!(address = %local_addr, "the dashboard takes requests");
+        if assets::script().is_none() {
+            tracing::warn!(
+                "the dashboard was built without its browser bundle: pages are not kept up to date (`make bundle`)"
+            );
+        }
         let (served, (), (), ()) = tokio::join!(serving, stopping, keep(&auth, &ended), glance.keep(&auth, &ended));
+        closing.cancel();
+        pings.drain().await;
         served.map_err(failed)
     }
 

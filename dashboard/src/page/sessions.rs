@@ -9,6 +9,7 @@ use crate::part::format::{Time, count, moment, moment_short, short_id, until};
 use crate::part::icon::Icon;
 use crate::part::mark::{Mark, StateWord};
 use crate::part::notice::{Empty, Strip};
+use crate::part::region::region;
 use crate::part::table::{Col, Table, labelled, row, td, two};
 use crate::shell::Head;
 
@@ -114,7 +115,7 @@ impl Sessions {
             count: offer.count,
             href: self.search.with(offer.key, &offer.value).href(),
         });
-        let chips = chips(set.chain(offered).collect(), "Filters");
+        let chips = Some(region("chips", chips(set.chain(offered).collect(), "Filters")));
         let problems = self
             .search
             .problems
@@ -124,10 +125,10 @@ impl Sessions {
         let text = self.search.to_string();
         let results = if self.rows.is_empty() { nothing(&self.search) } else { self.results(now) };
         view! {
-            <Head title="Sessions" text=summary acts=acts.unwrap_or_else(|| ().into_any())/>
+            {region("head", view! { <Head title="Sessions" text=summary acts=acts.unwrap_or_else(|| ().into_any())/> })}
             <SearchField action="/sessions" label="Search sessions" value=text placeholder="state:retrying host:imap.example.com, or an address, user or id" chips=chips/>
             {what_can_i_type()}
-            <div class="stack">{problems}{results}</div>
+            <div class="stack">{region("results", view! { {problems}{results} })}</div>
         }
         .into_any()
     }
@@ -155,9 +156,12 @@ impl Sessions {
 fn line(of: Row, now: Timestamp) -> AnyView {
     let Row { id, mark, state, since, user, device, device_id, mailbox, host, last_push, next } = of;
     let href = format!("/sessions/{id}");
-    let last_push =
-        last_push.map_or_else(|| "None".into_any(), |at| view! { <Time at=at text=moment_short(at, now)/> }.into_any());
-    let next = next.map_or_else(|| "—".into_any(), |at| view! { <Time at=at text=until(at, now)/> }.into_any());
+    let last_push = last_push.map_or_else(
+        || "None".into_any(),
+        |at| view! { <Time at=at text=moment_short(at, now) counts=true/> }.into_any(),
+    );
+    let next =
+        next.map_or_else(|| "—".into_any(), |at| view! { <Time at=at text=until(at, now) counts=true/> }.into_any());
     row(vec![
         td(
             "lead",

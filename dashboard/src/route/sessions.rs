@@ -87,7 +87,7 @@ pub(super) async fn page(
     }
     let filter = filter(&data, &mut search);
     if let Some(hash) = &filter.address_hash {
-        data.auth.audit(&asker.staff, &client, AuditAction::AddressSearched, hash.clone(), None).await?;
+        asker.looks(&data, &client, AuditAction::AddressSearched, hash.clone()).await?;
     }
     let start = start(asked.older.as_deref(), asked.newer.as_deref());
     let Paged { rows, older, newer } = data.store().find_sessions(&filter, Page::new(start, PAGE)).await?;

@@ -65,7 +65,7 @@ fn show(name: &str, html: String) {
     fs::create_dir_all(folder.join("assets")).unwrap();
     for path in [assets::stylesheet(), assets::favicon()] {
         let asset = assets::find(path).unwrap();
-        fs::write(folder.join(path.trim_start_matches('/')), asset.body).unwrap();
+        fs::write(folder.join(path.trim_start_matches('/')), asset.plain).unwrap();
     }
     fs::write(folder.join(format!("{name}.html")), html.replace("=\"/assets/", "=\"assets/")).unwrap();
     for theme in ["light", "dark"] {

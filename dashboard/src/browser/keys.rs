@@ -59,7 +59,7 @@ pub(crate) fn switch() {
 
 /// Shows what keys there are.
 pub(crate) fn help() {
-    if let Some(dialog) = find::<HtmlDialogElement>("#keys")
+    if let Some(dialog) = find::<HtmlDialogElement>("#keyboard")
         && !dialog.open()
     {
         let _ = dialog.show_modal();

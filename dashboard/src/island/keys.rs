@@ -44,8 +44,8 @@ pub fn KeysHelp() -> impl IntoView {
     let lines = KEYS.into_iter().map(|(key, text)| view! { <dt><kbd>{key}</kbd></dt><dd>{text}</dd> }).collect_view();
     view! {
         <button type="button" class="standing calm scripted" on:click=move |_| open()>"Keyboard"</button>
-        <dialog id="keys" class="dialog" aria-labelledby="keys-title">
-            <div class="dhead"><h2 id="keys-title">"Keyboard"</h2></div>
+        <dialog id="keyboard" class="dialog" aria-labelledby="keyboard-title">
+            <div class="dhead"><h2 id="keyboard-title">"Keyboard"</h2></div>
             <div class="body"><dl class="keys">{lines}</dl><p class="soft note">"Never while you type. Your menu has a switch."</p></div>
             <div class="dfoot"><form method="dialog"><button class="b">"Close"</button></form></div>
         </dialog>

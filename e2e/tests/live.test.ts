@@ -36,9 +36,11 @@ suite("what lives in the dashboard", { skip }, () => {
     assert.ok(demoBinary, "PINGER_DEMO_BIN is not set; run the tests with `npm test`.");
     folder = await mkdtemp(join(tmpdir(), "pinger-live-"));
     demo = spawn(demoBinary, ["--serve-e2e", "--data", folder], { stdio: ["pipe", "pipe", "inherit"] });
-    await once(createInterface({ input: demo.stdout! }), "line");
-    const configuration = await readFile(join(folder, "pinger.toml"), "utf8");
-    base = `http://${/\[dashboard\][^[]*listen = "([^"]+)"/.exec(configuration)![1]}`;
+    const [ready] = (await once(createInterface({ input: demo.stdout! }), "line")) as [string];
+    const log = await readFile(join(folder, "server.log"), "utf8");
+    const line = log.split("\n").find((line) => line.includes("the dashboard takes requests"));
+    const { PINGER_DASHBOARD: said } = JSON.parse(ready) as Record<string, string | undefined>;
+    base = said ?? `http://${/127\.0\.0\.1:[1-9]\d*/.exec(line!)![0]}`;
     await register(400);
     const invited = JSON.parse(await pinger("staff", "invite", "--role", "admin", "--json")) as { sign_up: string };
     context = await chromium.launchPersistentContext(join(folder, "profile"), {
@@ -112,7 +114,7 @@ suite("what lives in the dashboard", { skip }, () => {
     await page.waitForFunction(() => document.querySelector("tbody")!.getBoundingClientRect().top < 0);
     const first = await page.locator("tbody tr a.row").first().getAttribute("href");
     const down = await page.evaluate(() => scrollY);
-    await register(3);
+    await register(600);
     await page.locator(".held button:visible").waitFor();
     assert.match(await page.locator(".held button").innerText(), /^\d+ new, show$/);
     assert.equal(await page.locator("tbody tr a.row").first().getAttribute("href"), first);

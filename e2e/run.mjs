@@ -38,7 +38,7 @@ async function runTests(variables) {
   const runner = spawn(
     process.execPath,
     ["--import", "tsx", "--test", "--test-concurrency=1", "--test-reporter=spec",
-      "client/sealing.test.ts", "tests/grpc.test.ts", "tests/browser.test.ts"],
+      "client/sealing.test.ts", "tests/grpc.test.ts", "tests/browser.test.ts", "tests/live.test.ts"],
     { cwd: import.meta.dirname, stdio: "inherit", env: { ...process.env, ...variables } },
   );
   const [code] = await once(runner, "exit");

@@ -29,6 +29,8 @@ pub struct Config {
     pub idle_minutes: NonZeroU32,
     /// How long a sign-in holds at the most, in hours.
     pub absolute_hours: NonZeroU32,
+    /// How often a page that somebody looks at is made again, in milliseconds, to see what changed. It is at least 20.
+    pub live_millis: NonZeroU32,
     /// How passwords are hashed.
     pub argon2: Argon2Config,
     /// A provider by which staff sign in, too.
@@ -45,6 +47,7 @@ impl Default for Config {
             trace_url: None,
             idle_minutes: const { NonZeroU32::new(30).unwrap() },
             absolute_hours: const { NonZeroU32::new(12).unwrap() },
+            live_millis: const { NonZeroU32::new(2_000).unwrap() },
             argon2: Argon2Config::default(),
             oidc: None,
         }
@@ -91,6 +94,11 @@ impl Config {
     /// How long a sign-in holds at the most.
     pub(crate) fn absolute(&self) -> Duration {
         Duration::from_secs(u64::from(self.absolute_hours.get()) * 60 * 60)
+    }
+
+    /// How often a page that somebody looks at is made again.
+    pub(crate) fn live(&self) -> Duration {
+        Duration::from_millis(u64::from(self.live_millis.get()).max(20))
     }
 
     /// Where browsers call, as a URL without a path, if `address` is what is listened on.

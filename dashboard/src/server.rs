@@ -15,10 +15,11 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use store::{Role, StaffRecord, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
+use crate::assets;
 use crate::auth::{self, Auth, Now, SettingError};
 use crate::bulk::Bulks;
 use crate::config::{Config, Tls};
-use crate::route::{self, AddressHash, Data, Glance, Traces};
+use crate::route::{self, AddressHash, Data, Glance, Live, Pings, Traces};
 
 /// How long requests may take to end when we are told to stop.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -99,6 +100,9 @@ pub struct Dashboard {
     glance: Arc<Glance>,
     bulks: Arc<Bulks>,
     handle: Option<backend::Handle>,
+    pings: Arc<Pings>,
+    /// Cancelled at the shutdown, so that streams end.
+    closing: CancellationToken,
     base: String,
 }
 
@@ -116,14 +120,17 @@ impl Dashboard {
         let address_hash =
             handle.clone().map(|handle| -> AddressHash { Arc::new(move |address| handle.address_hash(address)) });
         let bulks = Arc::<Bulks>::default();
+        let closing = CancellationToken::new();
+        let pings = Arc::new(Pings::new(closing.clone()));
         let data = Data {
             auth: auth.clone(),
             glance: Arc::clone(&glance),
             address_hash,
             handle: handle.clone(),
-            pings: Arc::default(),
+            pings: Arc::clone(&pings),
             traces: Traces::new(config.trace_url.as_deref()),
             bulks: Arc::clone(&bulks),
+            live: Arc::new(Live::new(config.live(), closing.clone())),
         };
         let routes = auth.protect(Router::new().merge(auth::routes(auth.clone())).merge(route::routes(data)));
         let failed = |source| DashboardError::Listen { address, source };
@@ -131,7 +138,7 @@ impl Dashboard {
         listener.set_nonblocking(true).map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
         let base = config.url(local_addr);
-        Ok(Self { listener, local_addr, tls, routes, auth, glance, bulks, handle, base })
+        Ok(Self { listener, local_addr, tls, routes, auth, glance, bulks, handle, pings, closing, base })
     }
 
     /// Where browsers call, with the port that was taken.
@@ -155,13 +162,14 @@ impl Dashboard {
 
     /// Serves until the shutdown, then lets requests end for up to 3 seconds.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), DashboardError> {
-        let Self { listener, local_addr, tls, routes, auth, glance, bulks, handle: backend, .. } = self;
+        let Self { listener, local_addr, tls, routes, auth, glance, bulks, handle: backend, pings, closing, .. } = self;
         let failed = |source| DashboardError::Listen { address: local_addr, source };
         let handle = Handle::new();
         let service = routes.into_make_service_with_connect_info::<SocketAddr>();
         let ended = CancellationToken::new();
         let stopping = async {
             if ended.run_until_cancelled(shutdown.cancelled()).await.is_some() {
+                closing.cancel();
                 handle.graceful_shutdown(Some(DRAIN));
             }
         };
@@ -176,11 +184,18 @@ impl Dashboard {
             }
         };
         tracing::info!(address = %local_addr, "the dashboard takes requests");
+        if assets::script().is_none() {
+            tracing::warn!(
+                "the dashboard was built without its browser bundle: pages are not kept up to date (`make bundle`)"
+            );
+        }
         let keeping = async {
             let acting = bulks.keep(&auth, backend.as_ref(), &ended);
             tokio::join!(keep(&auth, &ended), glance.keep(&auth, &ended), acting)
         };
         let (served, (), ..) = tokio::join!(serving, stopping, keeping);
+        closing.cancel();
+        pings.drain().await;
         served.map_err(failed)
     }
 

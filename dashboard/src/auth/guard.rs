@@ -18,15 +18,19 @@ use super::secret::same;
 use super::{Auth, Client, Failure, Staff, origin};
 use crate::page::trouble::Trouble;
 
+/// Where pages are kept up to date from.
+pub(crate) const LIVE: &str = "/live";
+
 /// The most bytes of a form.
 const FORM_BYTES: usize = 64 * 1024;
 
 /// What may stand in for the form's field, for scripts of ours.
 const CSRF_HEADER: HeaderName = HeaderName::from_static("x-pinger-csrf");
 
-/// Nothing is loaded from elsewhere, no script runs but our files, no page of another site shows or receives ours.
-const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; \
-                              connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// Nothing is loaded from elsewhere, no script runs but our files and the bundle's (which compiles WebAssembly), no page of
+/// another site shows or receives ours.
+const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; \
+                              font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Who needs to be signed in for a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +56,11 @@ fn access(method: &Method, path: &str) -> Access {
         () if reads => Access::Staff(Role::Viewer),
         () => Access::Staff(Role::Support),
     }
+}
+
+/// Whether this role may look at the page with this path.
+pub(crate) fn may_read(role: Role, path: &str) -> bool {
+    matches!(access(&Method::GET, path), Access::Staff(least) if role >= least)
 }
 
 pub(super) async fn guard(State(auth): State<Auth>, request: Request, rest: Rest) -> Response {
@@ -124,7 +133,12 @@ async fn admit(auth: &Auth, mut request: Request) -> Result<Request, Box<Refused
     }
     let Access::Staff(role) = access(&method, &path) else { return bounded(request).await };
     let fail = |failure: Failure| Box::<Refused>::from(failure.into_response());
-    let signed_in = auth.signed_in(request.headers()).await.map_err(|error| fail(error.into()))?;
+    // A page that keeps itself up to date is no use of a sign-in: nobody may be sitting there.
+    let signed_in = match path.as_str() {
+        LIVE => auth.still_signed_in(request.headers()).await,
+        _ => auth.signed_in(request.headers()).await,
+    };
+    let signed_in = signed_in.map_err(|error| fail(error.into()))?;
     let Some(staff) = signed_in else { return Err(to_sign_in(auth, &request).into()) };
     if !method.is_safe() {
         request = with_token(request, &staff).await?;

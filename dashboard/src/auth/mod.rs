@@ -44,6 +44,7 @@ use store::{
 
 pub(crate) use answer::Failure;
 pub(crate) use audit::cell as csv_cell;
+pub(crate) use guard::{LIVE, may_read};
 
 use self::cookie::{Cookie, Cookies};
 use self::origin::Origin;
@@ -260,22 +261,41 @@ impl Auth {
         self.store().staff_act(self.now(), act, entry).await
     }
 
-    /// Who is signed in by the cookie of a request, if that holds still.
+    /// Who is signed in by the cookie of a request, if that holds still. It counts as a use of the sign-in.
     async fn signed_in(&self, headers: &HeaderMap) -> Result<Option<Staff>, StoreError> {
         let Some(token) = self.inner.cookies.read(headers, Cookie::SignIn) else { return Ok(None) };
         let hash = token.hash();
         let Some((sign_in, person)) = self.store().sign_in(&hash).await? else { return Ok(None) };
-        let now = self.now();
-        let (unused, age) = (now.since(sign_in.last_seen_at), now.since(sign_in.created_at));
-        if unused >= self.inner.idle || age >= self.inner.absolute || person.disabled_at.is_some() {
+        if !self.holds(&sign_in, &person) {
             // Whoever ended it in between was faster.
             let _ = self.act(StaffAct::EndSignIn(hash), None).await?;
             return Ok(None);
         }
-        if unused >= TOUCH_EVERY {
+        if self.now().since(sign_in.last_seen_at) >= TOUCH_EVERY {
             let _ = self.act(StaffAct::Touch(hash.clone()), None).await?;
         }
         Ok(Some(Staff { id: person.id, name: person.name, role: person.role, csrf: sign_in.csrf, sign_in: hash }))
+    }
+
+    /// The same, for what is no use of the sign-in: nothing is written.
+    pub(crate) async fn still_signed_in(&self, headers: &HeaderMap) -> Result<Option<Staff>, StoreError> {
+        let Some(token) = self.inner.cookies.read(headers, Cookie::SignIn) else { return Ok(None) };
+        let hash = token.hash();
+        let found = self.store().sign_in(&hash).await?.filter(|(sign_in, person)| self.holds(sign_in, person));
+        Ok(found.map(|(sign_in, person)| Staff {
+            id: person.id,
+            name: person.name,
+            role: person.role,
+            csrf: sign_in.csrf,
+            sign_in: hash,
+        }))
+    }
+
+    /// Whether a sign-in has not run out, and its owner may come in.
+    fn holds(&self, sign_in: &SignIn, person: &StaffRecord) -> bool {
+        let now = self.now();
+        let (unused, age) = (now.since(sign_in.last_seen_at), now.since(sign_in.created_at));
+        unused < self.inner.idle && age < self.inner.absolute && person.disabled_at.is_none()
     }
 
     /// Signs somebody in: always under a new id, whatever the browser had.

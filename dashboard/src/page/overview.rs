@@ -10,6 +10,7 @@ use crate::part::format::{count, counted, moment_short, share, spelled};
 use crate::part::icon::Icon;
 use crate::part::mark::{Mark, StateWord};
 use crate::part::notice::{Empty, link_button};
+use crate::part::region::region;
 use crate::part::spark::spark;
 use crate::part::table::{Col, Table, labelled, row, td, two};
 use crate::shell::Head;
@@ -156,22 +157,25 @@ impl Overview {
             return first_start();
         }
         let attention = attention(self.attention, self.fine);
+        let counts = view! {
+            <section class="card" aria-labelledby="ct">
+                <h2 class="sr" id="ct">"Sessions by state"</h2>
+                <ul class="counts">{self.counts.into_iter().map(state_count).collect_view()}</ul>
+            </section>
+        };
         view! {
-            <Head title=headline text=text/>
+            {region("head", view! { <Head title=headline text=text/> })}
             {hatch()}
             <div class="stack">
-                {attention}
-                <section class="card" aria-labelledby="ct">
-                    <h2 class="sr" id="ct">"Sessions by state"</h2>
-                    <ul class="counts">{self.counts.into_iter().map(state_count).collect_view()}</ul>
-                </section>
+                {region("attention", attention)}
+                {region("counts", counts)}
                 <div class="cols two">
-                    <PushesPerMinute data=self.per_minute/>
-                    <MailToPush data=self.latency/>
+                    {region("pushes", view! { <PushesPerMinute data=self.per_minute/> })}
+                    {region("latency", view! { <MailToPush data=self.latency/> })}
                 </div>
                 <div class="cols wide">
-                    {hosts(self.hosts, self.host_count)}
-                    {nodes(self.nodes)}
+                    {region("hosts", hosts(self.hosts, self.host_count))}
+                    {region("nodes", nodes(self.nodes))}
                 </div>
             </div>
         }

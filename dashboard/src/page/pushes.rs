@@ -12,6 +12,7 @@ use crate::part::format::{count, share, took};
 use crate::part::icon::Icon;
 use crate::part::mark::{Mark, StateWord};
 use crate::part::notice::{Empty, link_button};
+use crate::part::region::region;
 use crate::part::spark::spark;
 use crate::part::table::{Col, Table, labelled, row, td};
 use crate::shell::Head;
@@ -133,16 +134,16 @@ impl Pushes {
             .into_any()
         };
         view! {
-            <Head title="Pushes" text=text/>
+            {region("head", view! { <Head title="Pushes" text=text/> })}
             {hatch()}
             <div class="stack">
-                {breaker}
-                {channels(self.channel, breaker_open)}
+                {region("breaker", breaker)}
+                {region("channels", channels(self.channel, breaker_open))}
                 <div class="cols two">
-                    <PushesPerMinute data=self.per_minute/>
-                    <MailToPush data=self.latency/>
+                    {region("per-minute", view! { <PushesPerMinute data=self.per_minute/> })}
+                    {region("latency", view! { <MailToPush data=self.latency/> })}
                 </div>
-                <Card id="deliveries" title="Deliveries" remark=choices.unwrap_or_else(|| ().into_any())>{list}</Card>
+                <Card id="deliveries" title="Deliveries" remark=choices.unwrap_or_else(|| ().into_any())>{region("list", list)}</Card>
             </div>
         }
         .into_any()

@@ -11,6 +11,7 @@ use crate::part::format::{Time, count, moment, moment_short, short_id, until};
 use crate::part::icon::Icon;
 use crate::part::mark::{Mark, StateWord};
 use crate::part::notice::{Empty, Strip};
+use crate::part::region::region;
 use crate::part::table::{Col, SortLink, Table, Way, labelled, row, td, two};
 use crate::shell::Head;
 
@@ -164,7 +165,7 @@ impl Sessions {
             count: offer.count,
             href: self.search.with(offer.key, &offer.value).href(),
         });
-        let chips = chips(set.chain(offered).collect(), "Filters");
+        let chips = Some(region("chips", chips(set.chain(offered).collect(), "Filters")));
         let problems = self
             .search
             .problems
@@ -177,11 +178,11 @@ impl Sessions {
         let bulk = (!self.acts.is_empty() && !self.rows.is_empty()).then(|| self.bulk());
         let results = if self.rows.is_empty() { nothing(&self.search) } else { self.results(now) };
         view! {
-            <Head title="Sessions" text=summary acts=acts.unwrap_or_else(|| ().into_any())/>
-            {tabs}
+            {region("head", view! { <Head title="Sessions" text=summary acts=acts.unwrap_or_else(|| ().into_any())/> })}
+            {region("views", tabs)}
             <SearchField action="/sessions" label="Search sessions" value=text placeholder="state:retrying host:imap.example.com, or an address, user or id" chips=chips keeps=keeps/>
             {what_can_i_type()}
-            <div class="stack">{problems}{bulk}{results}</div>
+            <div class="stack">{problems}{bulk}{region("results", results)}</div>
         }
         .into_any()
     }
@@ -286,9 +287,12 @@ fn tabs(tabs: &[Tab], search: &Search) -> AnyView {
 fn line(of: Row, now: Timestamp, may_pick: bool, with_node: bool) -> AnyView {
     let Row { id, mark, state, since, user, device, device_id, mailbox, host, last_push, next, node } = of;
     let href = format!("/sessions/{id}");
-    let last_push =
-        last_push.map_or_else(|| "None".into_any(), |at| view! { <Time at=at text=moment_short(at, now)/> }.into_any());
-    let next = next.map_or_else(|| "—".into_any(), |at| view! { <Time at=at text=until(at, now)/> }.into_any());
+    let last_push = last_push.map_or_else(
+        || "None".into_any(),
+        |at| view! { <Time at=at text=moment_short(at, now) counts=true/> }.into_any(),
+    );
+    let next =
+        next.map_or_else(|| "—".into_any(), |at| view! { <Time at=at text=until(at, now) counts=true/> }.into_any());
     let mut cells = vec![
         td(
             "lead",

@@ -39,6 +39,7 @@ impl Toast {
                     {self.mark.icon().view()}
                     <p>{self.text}</p>
                     {self.link.map(|(text, href)| super::card::go(text, href))}
+                    <button type="button" class="b quiet scripted" data-dismiss="" aria-label="Dismiss">{Icon::Cross.view()}</button>
                 </div>
             </div>
         }

@@ -114,7 +114,7 @@ pub(super) async fn page(
     let before = asked.before.as_deref().and_then(TimelineCursor::parse);
     let Some(loaded) = load(&data, &asker, &id, before).await? else { return Ok(unknown(&data, &asker, id)) };
     let subject = loaded.subject();
-    data.auth.audit(&asker.staff, &client, AuditAction::SessionViewed, subject.id.clone(), None).await?;
+    asker.looks(&data, &client, AuditAction::SessionViewed, subject.id.clone()).await?;
 
     let now = loaded.now;
     let show = Show::parse(&asked.show);

@@ -77,7 +77,7 @@ pub(super) async fn page(
     let seen = data.glance.latest(&data.auth).await?;
     let Listing { list, orders, address_hash } = listing(&data, &mut search, &seen.nodes);
     if let Some(hash) = address_hash {
-        data.auth.audit(&asker.staff, &client, AuditAction::AddressSearched, hash, None).await?;
+        asker.looks(&data, &client, AuditAction::AddressSearched, hash).await?;
     }
     let ListPage { rows, next, previous } =
         data.store().list_sessions(&list, &asked.part(list.sort().by), PAGE).await?;

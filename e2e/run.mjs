@@ -2,6 +2,8 @@
 // `$PINGER_DEMO_BIN --serve-e2e` prints a line of JSON with the variables, and stays until its stdin ends.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 
 const startTimeoutMs = 120_000;
@@ -34,11 +36,18 @@ async function stopDemo(demo) {
 }
 
 async function runTests(variables) {
+  const dashboard = (await readdir(join(import.meta.dirname, "tests/dashboard"))).sort();
+  const files = [
+    "client/sealing.test.ts",
+    "dashboard/totp.test.ts",
+    "tests/grpc.test.ts",
+    "tests/browser.test.ts",
+    ...dashboard.map((name) => `tests/dashboard/${name}`),
+  ];
   // One file at a time: they share a mailbox.
   const runner = spawn(
     process.execPath,
-    ["--import", "tsx", "--test", "--test-concurrency=1", "--test-reporter=spec",
-      "client/sealing.test.ts", "tests/grpc.test.ts", "tests/browser.test.ts"],
+    ["--import", "tsx", "--test", "--test-concurrency=1", "--test-reporter=spec", ...files],
     { cwd: import.meta.dirname, stdio: "inherit", env: { ...process.env, ...variables } },
   );
   const [code] = await once(runner, "exit");

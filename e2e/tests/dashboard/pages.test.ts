@@ -1,0 +1,68 @@
+// Every page, light and dark, wide and narrow: axe, sizes, and a picture to look at in artifacts/screenshots.
+import assert from "node:assert/strict";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { before, suite, test } from "node:test";
+import type { Page } from "playwright-core";
+import { closeWindowsAfterEach, openPage } from "../../dashboard/browser.ts";
+import { type Device, register } from "../../dashboard/device.ts";
+import { axe, overflow, smallTargets } from "../../dashboard/look.ts";
+import { livesALittle, views } from "../../dashboard/pages.ts";
+import { pageOf, type SignedIn, signedIn } from "../../dashboard/staff.ts";
+
+closeWindowsAfterEach();
+
+const pictures = join(import.meta.dirname, "..", "..", "artifacts", "screenshots");
+
+/** A mouse's targets, and a finger's. */
+const sizes = [
+  { width: 1280, height: 900, target: 24 },
+  { width: 390, height: 844, target: 44 },
+];
+const narrowest = 320;
+
+let admin: SignedIn;
+let device: Device;
+let viewed: SignedIn;
+before(async () => {
+  await mkdir(pictures, { recursive: true });
+  [admin, viewed, device] = [await signedIn("admin"), await signedIn("viewer"), await register()];
+  const page = await pageOf(admin);
+  await livesALittle(page, device);
+});
+
+/** Looks at a page as it is now, in all sizes and themes. */
+async function look(page: Page, name: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const { width, height, target } of sizes) {
+    await page.setViewportSize({ width, height });
+    for (const theme of ["light", "dark"] as const) {
+      await page.emulateMedia({ colorScheme: theme });
+      const here = `${name}, ${width}, ${theme}`;
+      found.push(...(await axe(page)).map((fault) => `${here}: ${fault}`));
+      await page.screenshot({ path: join(pictures, `${name}-${width}-${theme}.png`), fullPage: true });
+    }
+    found.push(...(await smallTargets(page, target)).map((fault) => `${name}, ${width}: too small: ${fault}`));
+    found.push(...(await overflow(page)).map((fault) => `${name}, ${width}: too wide: ${fault}`));
+  }
+  await page.setViewportSize({ width: narrowest, height: 700 });
+  found.push(...(await overflow(page)).map((fault) => `${name}, ${narrowest}: too wide: ${fault}`));
+  return found;
+}
+
+suite("every page", { timeout: 180_000 }, () => {
+  for (const open of ["signed in", "signed out"] as const) {
+    test(`of somebody who is ${open} passes axe, has targets that can be hit, and fits`, async () => {
+      const motionless = { reducedMotion: "reduce" } as const;
+      const page = open === "signed in" ? await pageOf(admin, motionless) : await openPage(motionless);
+      const found: string[] = [];
+      for (const view of views(device, viewed.name)) {
+        if (view.open !== open) continue;
+        await page.setViewportSize({ width: 1280, height: 900 });
+        await view.go(page);
+        found.push(...(await look(page, view.name)));
+      }
+      assert.deepEqual(found, []);
+    });
+  }
+});

@@ -39,7 +39,7 @@ export function views(device: Device, viewed: string): View[] {
     ["sessions-nothing", at("/sessions?q=user:nobody+state:holding+colour:red")],
     ["session", (page) => first(page, "state:holding")],
     ["session-retrying", (page) => first(page, "state:retrying")],
-    ["session-refused", (page) => first(page, "state:ended reason:refused")],
+    ["session-refused", (page) => first(page, "state:ended reason:credential_refused")],
     ["session-revoked", (page) => first(page, "state:ended reason:revoked")],
     ["session-real", at(own)],
     [

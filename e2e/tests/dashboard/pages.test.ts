@@ -50,6 +50,15 @@ async function look(page: Page, name: string): Promise<string[]> {
   return found;
 }
 
+test("what is measured would be found", { timeout: 30_000 }, async () => {
+  const page = await openPage({ viewport: { width: 390, height: 844 } });
+  await page.setContent(`<html lang="en"><title>Faults</title><main><h1>Faults</h1>
+    <button>x</button><p><font color="#bbb">Hard to read</font></p><table width="900"><tr><td>Wide</td></tr></table></main></html>`);
+  assert.match((await axe(page)).join(), /^color-contrast: /);
+  assert.match((await smallTargets(page, 44)).join(), /^button “x”: /);
+  assert.match((await overflow(page)).join(), /^9\d\d px of 390: table\./);
+});
+
 suite("every page", { timeout: 180_000 }, () => {
   for (const open of ["signed in", "signed out"] as const) {
     test(`of somebody who is ${open} passes axe, has targets that can be hit, and fits`, async () => {

@@ -14,8 +14,8 @@ interface AxeResults {
 
 /** What axe finds wrong, a line each. */
 export async function axe(page: Page): Promise<string[]> {
-  // By the debugger, which the content policy does not bind.
-  await page.evaluate(axeSource);
+  // By the debugger, which the content policy does not bind; once a page.
+  if (!(await page.evaluate(() => "axe" in globalThis))) await page.evaluate(axeSource);
   const { violations } = await page.evaluate(
     (runOnly) =>
       (globalThis as unknown as { axe: { run(options: object): Promise<AxeResults> } }).axe.run({

@@ -85,7 +85,7 @@ export function views(device: Device, viewed: string): View[] {
     [
       "menu",
       async (page) => {
-        await page.goto("/sessions");
+        await page.goto("/settings");
         await page.locator('[popovertarget="me"]').click();
         await page.locator("#me").waitFor();
       },

@@ -41,18 +41,6 @@ test("the first admin signs up by the link that the server printed, once", { tim
 
 for (const scripts of [true, false]) {
   suite(`coming in ${scripts ? "with" : "without"} scripts`, { timeout: 120_000 }, () => {
-    test("a short password is not taken, and the name stays in its field", async () => {
-      const page = await openPage({ javaScriptEnabled: scripts });
-      await page.goto(await inviteLink("viewer"));
-      await page.getByLabel("Name").fill("short");
-      // As somebody does whose browser doesn't look at lengths.
-      await page.getByLabel("Password").evaluate((field) => field.removeAttribute("minlength"));
-      await page.getByLabel("Password").fill("short");
-      await page.getByRole("button", { name: "Make the account" }).click();
-      await page.getByRole("alert").getByText("Take another password.").waitFor();
-      assert.equal(await page.getByLabel("Name").inputValue(), "short");
-    });
-
     test("sign in with password and code, and with a recovery code that works once", async () => {
       const { page, person } = await newcomer("support", scripts);
       const { app, recovery } = await setUpCodes(page, person);
@@ -119,15 +107,6 @@ for (const scripts of [true, false]) {
       assert.ok(seconds > 0 && seconds <= 30, `${seconds} s`);
     });
 
-    test("whoever is not signed in comes back to the page that they asked for", async () => {
-      const { person } = await newcomer("viewer", scripts);
-      const page = await openPage({ javaScriptEnabled: scripts });
-      await page.goto("/sessions?q=state:retrying");
-      await fillSignIn(page, person);
-      await page.getByRole("heading", { name: "Sessions", level: 1 }).waitFor();
-      assert.equal(new URL(page.url()).search, "?q=state:retrying");
-    });
-
     test("after signing out, the back button shows nothing", async () => {
       const { page, person } = await newcomer("viewer", scripts);
       await page.goto("/sessions");
@@ -136,22 +115,6 @@ for (const scripts of [true, false]) {
       await page.goBack();
       await page.getByRole("heading", { name: "Sign in" }).waitFor();
       assert.equal(await page.getByRole("heading", { name: "Sessions", level: 1 }).count(), 0);
-    });
-
-    test("a sign-in that was ended elsewhere is over with the next click", async () => {
-      const { page, person } = await newcomer("viewer", scripts);
-      const elsewhere = await openPage({ javaScriptEnabled: scripts });
-      await elsewhere.goto("/sign-in");
-      await fillSignIn(elsewhere, person);
-      await overview(elsewhere).waitFor();
-
-      await page.goto("/account");
-      await page.getByRole("button", { name: /^End the sign-in with / }).click();
-      await page.getByRole("button", { name: /^End the sign-in with / }).waitFor({ state: "detached" });
-      await elsewhere.getByRole("navigation", { name: "Main" }).getByRole("link", { name: "Devices" }).click();
-      await elsewhere.getByText("The sign-in was ended, or was not used for a while.").waitFor();
-      await fillSignIn(elsewhere, person);
-      await elsewhere.getByRole("heading", { name: "Devices", level: 1 }).waitFor();
     });
 
     test("an admin invites a colleague, who signs up in a browser of their own", async () => {
@@ -176,6 +139,45 @@ for (const scripts of [true, false]) {
     });
   });
 }
+
+suite("coming in", { timeout: 120_000 }, () => {
+  test("a short password is not taken, and the name stays in its field", async () => {
+    const page = await openPage();
+    await page.goto(await inviteLink("viewer"));
+    await page.getByLabel("Name").fill("short");
+    // As somebody does whose browser doesn't look at lengths.
+    await page.getByLabel("Password").evaluate((field) => field.removeAttribute("minlength"));
+    await page.getByLabel("Password").fill("short");
+    await page.getByRole("button", { name: "Make the account" }).click();
+    await page.getByRole("alert").getByText("Take another password.").waitFor();
+    assert.equal(await page.getByLabel("Name").inputValue(), "short");
+  });
+
+  test("whoever is not signed in comes back to the page that they asked for", async () => {
+    const { person } = await newcomer("viewer", true);
+    const page = await openPage();
+    await page.goto("/sessions?q=state:retrying");
+    await fillSignIn(page, person);
+    await page.getByRole("heading", { name: "Sessions", level: 1 }).waitFor();
+    assert.equal(new URL(page.url()).search, "?q=state:retrying");
+  });
+
+  test("a sign-in that was ended elsewhere is over with the next click", async () => {
+    const { page, person } = await newcomer("viewer", true);
+    const elsewhere = await openPage();
+    await elsewhere.goto("/sign-in");
+    await fillSignIn(elsewhere, person);
+    await overview(elsewhere).waitFor();
+
+    await page.goto("/account");
+    await page.getByRole("button", { name: /^End the sign-in with / }).click();
+    await page.getByRole("button", { name: /^End the sign-in with / }).waitFor({ state: "detached" });
+    await elsewhere.getByRole("navigation", { name: "Main" }).getByRole("link", { name: "Devices" }).click();
+    await elsewhere.getByText("The sign-in was ended, or was not used for a while.").waitFor();
+    await fillSignIn(elsewhere, person);
+    await elsewhere.getByRole("heading", { name: "Devices", level: 1 }).waitFor();
+  });
+});
 
 test("a passkey is added, and lets its owner in", { timeout: 60_000 }, async (context) => {
   // Passkeys belong to a host's name, and addresses have none.

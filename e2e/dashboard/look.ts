@@ -5,15 +5,19 @@ import type { Page } from "playwright-core";
 
 const axeSource = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-/** WCAG 2.2 AA is all of these. */
-const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+const rules = {
+  /** WCAG 2.2 AA is all of these. */
+  all: { type: "tag", values: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] },
+  /** What another theme can change. */
+  colours: { type: "rule", values: ["color-contrast", "link-in-text-block"] },
+};
 
 interface AxeResults {
   violations: { id: string; help: string; nodes: { html: string; failureSummary?: string }[] }[];
 }
 
 /** What axe finds wrong, a line each. */
-export async function axe(page: Page): Promise<string[]> {
+export async function axe(page: Page, which: keyof typeof rules): Promise<string[]> {
   // By the debugger, which the content policy does not bind; once a page.
   if (!(await page.evaluate(() => "axe" in globalThis))) await page.evaluate(axeSource);
   const { violations } = await page.evaluate(
@@ -22,7 +26,7 @@ export async function axe(page: Page): Promise<string[]> {
         runOnly,
         resultTypes: ["violations"],
       }),
-    tags,
+    rules[which],
   );
   return violations.flatMap(({ id, help, nodes }) =>
     nodes.map((node) => `${id}: ${help}: ${node.html.slice(0, 160)} ${node.failureSummary ?? ""}`.replaceAll(/\s+/g, " ")),

@@ -40,7 +40,7 @@ test("the first admin signs up by the link that the server printed, once", { tim
 });
 
 for (const scripts of [true, false]) {
-  suite(`coming in ${scripts ? "with" : "without"} scripts`, { timeout: 120_000 }, () => {
+  suite(`coming in ${scripts ? "with" : "without"} scripts`, { timeout: 300_000 }, () => {
     test("sign in with password and code, and with a recovery code that works once", async () => {
       const { page, person } = await newcomer("support", scripts);
       const { app, recovery } = await setUpCodes(page, person);
@@ -140,7 +140,7 @@ for (const scripts of [true, false]) {
   });
 }
 
-suite("coming in", { timeout: 120_000 }, () => {
+suite("coming in", { timeout: 300_000 }, () => {
   test("a short password is not taken, and the name stays in its field", async () => {
     const page = await openPage();
     await page.goto(await inviteLink("viewer"));

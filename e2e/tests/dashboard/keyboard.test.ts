@@ -47,7 +47,7 @@ async function tabTo(page: Page, name: string | RegExp): Promise<Stop> {
   assert.fail(`Tab never came to ${name}, but to ${passed.join(" · ")}`);
 }
 
-suite("the keyboard alone, without scripts", { timeout: 90_000 }, () => {
+suite("the keyboard alone, without scripts", { timeout: 300_000 }, () => {
   let kim: SignedIn;
   let device: Device;
   before(async () => {

@@ -8,7 +8,7 @@ import { pageOf, type SignedIn, signedIn } from "../../dashboard/staff.ts";
 
 closeWindowsAfterEach();
 
-suite("roles", { timeout: 90_000 }, () => {
+suite("roles", { timeout: 300_000 }, () => {
   let [viewer, support, admin]: SignedIn[] = [];
   let device: Device;
   before(async () => {

@@ -21,7 +21,7 @@ async function states(page: Page): Promise<string[]> {
 }
 
 for (const scripts of [true, false]) {
-  suite(`support ${scripts ? "with" : "without"} scripts`, { timeout: 120_000 }, () => {
+  suite(`support ${scripts ? "with" : "without"} scripts`, { timeout: 300_000 }, () => {
     const pageOfKim = () => pageOf(kim, { javaScriptEnabled: scripts });
 
     test("a session is found by each qualifier, and by what has its shape", async () => {

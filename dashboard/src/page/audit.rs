@@ -92,7 +92,7 @@ impl Audit {
         let now = self.now;
         let check = self.check.map(|check| match check {
             Check::Whole { entries, hash, at } => view! {
-                <Strip mark=Mark::Ok bold="The chain is whole." text=format!("All {} entries were checked at {}; the newest hash is {}.", count(entries), clock(at), short_id(&hash))/>
+                <Strip mark=Mark::Ok bold="The chain is whole." text=checked(entries, at, &hash)/>
             }
             .into_any(),
             Check::Broken { seq, at } => view! {
@@ -147,6 +147,14 @@ impl Audit {
     }
 }
 
+fn checked(entries: u64, at: Timestamp, hash: &str) -> String {
+    let checked = match entries {
+        1 => "Its one entry was".to_owned(),
+        entries => format!("All {} entries were", count(entries)),
+    };
+    format!("{checked} checked at {}; the newest hash is {}.", clock(at), short_id(hash))
+}
+
 fn cols() -> Vec<Col> {
     vec![
         Col::text("When"),
@@ -169,17 +177,18 @@ fn line(entry: Entry) -> AnyView {
     } else {
         subject.into_any()
     };
-    let reason = reason.map_or_else(
-        || view! { <span class="soft">"None asked"</span> }.into_any(),
-        |reason| format!("“{reason}”").into_any(),
-    );
+    // A phone has no room to say that there is none.
+    let (reason, of_reason) = match reason {
+        Some(reason) => (format!("“{reason}”").into_any(), "nolab"),
+        None => (view! { <span class="soft">"None asked"</span> }.into_any(), "nolab hide"),
+    };
     row(vec![
         td("lead", view! { <Time at=at text=clock(at)/> }),
-        td("trail", staff),
+        td("trail nowrap", staff),
         td("nolab", view! { <span class=format!("state {class}")>{icon.view()}{text}</span> }),
         td("nolab", subject),
-        td("nolab", reason),
+        td(of_reason, reason),
         labelled("half", "From", view! { <span class="mono">{address.unwrap_or_else(|| "—".to_owned())}</span> }),
-        labelled("half", "Hash", view! { <span class="mono soft">{short_id(&hash)}</span> }),
+        labelled("half", "Hash", view! { <span class="mono soft nowrap">{short_id(&hash)}</span> }),
     ])
 }

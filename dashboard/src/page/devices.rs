@@ -165,7 +165,7 @@ impl Device {
             (_, 0) => (
                 Mark::Watching,
                 "Watched:",
-                format!("{}, and none of them has a fault", number(live)),
+                format!("{}{}", number(live), if live == 1 { ", without a fault" } else { ", none with a fault" }),
                 "What each of them does is below.".to_owned(),
             ),
             (_, bad) => (

@@ -151,8 +151,9 @@ pub(super) fn device_is(row: &SessionRow) -> String {
         Platform::Web => "Web",
         Platform::Desktop => "Desktop",
     };
-    // Some devices name the system in its version, too.
-    let named = row.os_version.to_lowercase().starts_with(&platform.to_lowercase());
+    // Some devices name the system in its version, too; on a desktop and in a browser that says more.
+    let version = row.os_version.to_lowercase();
+    let named = version.starts_with(&platform.to_lowercase()) || version.starts_with(char::is_alphabetic);
     let system = if named { row.os_version.clone() } else { format!("{platform} {}", row.os_version) };
     let app = if row.app_version.is_empty() { String::new() } else { format!(", app {}", row.app_version) };
     format!("{}{app}", system.trim_end())

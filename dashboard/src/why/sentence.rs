@@ -213,7 +213,13 @@ fn retrying(facts: &Facts) -> (Mark, String, String) {
         return (Mark::Retrying, "the connection is made again".to_owned(), NOT_LOST.to_owned());
     };
     let at = life.failed_at.unwrap_or(life.state_since);
-    let rest = format!("{} {}", words::clause(failure.code), at_moment(at, now));
+    let rest = match failure.code.class() {
+        // “come back later at 17:11” would say when to come back.
+        FailureClass::Throttled => {
+            format!("the mail server limits how often we may look, since {}", moment_short(at, now))
+        }
+        _ => format!("{} {}", words::clause(failure.code), at_moment(at, now)),
+    };
     let why = match failure.code.class() {
         FailureClass::CredentialRefused => format!(
             "{} of {} logins {} used up. Pinger tries the last one at {next} and then stops, so that the account is never \
@@ -324,11 +330,16 @@ fn ended(reason: EndReason, facts: &Facts) -> (Mark, &'static str, String, Strin
         EndReason::CredentialRefused => {
             let code = life.failure.as_ref().map_or(FailureCode::LoginRefused, |failure| failure.code);
             let why = match code.class() {
-                FailureClass::CredentialRefused => format!(
-                    "{} logins were refused in a row, and another could lock the account. The credential was destroyed, and \
-                     the device was told to register again.",
-                    spelled(life.refusals.max(1).into())
-                ),
+                FailureClass::CredentialRefused => {
+                    let refused = match life.refusals {
+                        0 | 1 => "The login was refused".to_owned(),
+                        refusals => format!("{} logins were refused in a row", spelled(refusals.into())),
+                    };
+                    format!(
+                        "{refused}, and another could lock the account. The credential was destroyed, and the device was \
+                         told to register again."
+                    )
+                }
                 _ => "The credential was destroyed, and the device was told to register again.".to_owned(),
             };
             ("Not pushing:", format!("{}, so the session ended {at}", words::clause(code)), why)

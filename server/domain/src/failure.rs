@@ -136,8 +136,13 @@ impl FailureClass {
             Self::Transport => "Pinger connects again, first soon, then up to every 10 minutes. Mail is not lost.",
             Self::Throttled => "Pinger comes back when the server said it may. Mail is not lost.",
             Self::Misconfigured => "Pinger looks again about once an hour, in case somebody mended it.",
-            Self::CredentialRefused => "A new password registers a new session, which replaces this one.",
-            Self::CredentialUnusable => "The device was told to register again; that makes a new session.",
+            Self::CredentialRefused => {
+                "Pinger tries once more and then ends the session, so that no account is locked. A new password registers a new \
+                 session, which replaces this one."
+            }
+            Self::CredentialUnusable => {
+                "Pinger ends the session and tells the device to register again; that makes a new session."
+            }
             Self::Unresolved => "Pinger goes on asking for a day, then ends the session and tells the device.",
         }
     }

@@ -283,7 +283,9 @@ impl Watcher {
             drop(turn);
             match dialled {
                 Ok(connection) => {
-                    attempt.map(|attempt| attempt.end(LoginOutcome::Accepted));
+                    if let Some(attempt) = attempt {
+                        attempt.end(LoginOutcome::Accepted);
+                    }
                     self.tell_connected(held.id, began.elapsed(), connection.mailbox(), &handshake);
                     self.report(held, Event::Connected(connection.mailbox()), stop).await;
                     self.tell_pinged(&forced, held, Ok(connection.mailbox()));

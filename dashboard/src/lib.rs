@@ -7,6 +7,7 @@
 
 mod assets;
 mod auth;
+mod compress;
 mod config;
 mod page;
 mod part;

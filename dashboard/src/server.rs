@@ -16,6 +16,7 @@ use store::{Role, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{self, Auth, Now, SettingError};
+use crate::compress::compressed;
 use crate::config::{Config, Tls};
 use crate::route::{self, AddressHash, Data, Glance};
 
@@ -116,6 +117,7 @@ impl Dashboard {
             Data { auth: auth.clone(), glance: Arc::clone(&glance), address_hash, handle, pings: Arc::default() };
         let routes = auth.protect(Router::new().merge(auth::routes(auth.clone())).merge(route::routes(data)));
         let failed = |source| DashboardError::Listen { address, source };
+        let routes = compressed(routes);
         let listener = std::net::TcpListener::bind(address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;

@@ -9,6 +9,7 @@ mod answer;
 mod audit;
 mod cookie;
 mod guard;
+mod mask;
 mod next;
 mod origin;
 mod password;
@@ -98,7 +99,7 @@ pub(crate) struct Staff {
     pub(crate) id: StaffId,
     pub(crate) name: String,
     pub(crate) role: Role,
-    /// What each form must carry, as `csrf`.
+    /// What each form must carry, as `csrf`: the token of the sign-in, under a mask of this request's.
     pub(crate) csrf: String,
     /// Their sign-in, by its hash.
     pub(crate) sign_in: String,
@@ -241,7 +242,13 @@ impl Auth {
         if unused >= TOUCH_EVERY {
             let _ = self.act(StaffAct::Touch(hash.clone()), None).await?;
         }
-        Ok(Some(Staff { id: person.id, name: person.name, role: person.role, csrf: sign_in.csrf, sign_in: hash }))
+        Ok(Some(Staff {
+            id: person.id,
+            name: person.name,
+            role: person.role,
+            csrf: mask::mask(&sign_in.csrf),
+            sign_in: hash,
+        }))
     }
 
     /// Signs somebody in: always under a new id, whatever the browser had.

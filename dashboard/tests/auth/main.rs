@@ -3,6 +3,7 @@
 
 mod attacks;
 mod audit;
+mod compression;
 mod second_factor;
 mod sign_in;
 mod sign_up;

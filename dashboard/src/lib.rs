@@ -13,6 +13,8 @@ mod auth;
 #[cfg(feature = "ssr")]
 mod bulk;
 #[cfg(feature = "ssr")]
+mod compress;
+#[cfg(feature = "ssr")]
 mod config;
 #[cfg(feature = "ssr")]
 mod oidc_config;

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::assets;
 use crate::auth::{self, Auth, Now, SettingError};
 use crate::bulk::Bulks;
+use crate::compress::compressed;
 use crate::config::{Config, Tls};
 use crate::route::{self, AddressHash, Data, Glance, Live, Pings, Traces};
 
@@ -134,6 +135,7 @@ impl Dashboard {
         };
         let routes = auth.protect(Router::new().merge(auth::routes(auth.clone())).merge(route::routes(data)));
         let failed = |source| DashboardError::Listen { address, source };
+        let routes = compressed(routes);
         let listener = std::net::TcpListener::bind(address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;

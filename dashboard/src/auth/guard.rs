@@ -13,8 +13,8 @@ use store::{AuditAction, Role};
 
 use super::answer::{redirect, trouble_page};
 use super::cookie::Cookie;
+use super::mask::same;
 use super::next::Next;
-use super::secret::same;
 use super::{Auth, Client, Failure, Staff, origin};
 use crate::page::trouble::Trouble;
 

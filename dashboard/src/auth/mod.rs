@@ -10,6 +10,7 @@ mod audit;
 mod cookie;
 mod desk;
 mod guard;
+mod mask;
 mod next;
 mod origin;
 mod passkey;
@@ -114,7 +115,7 @@ pub(crate) struct Staff {
     pub(crate) id: StaffId,
     pub(crate) name: String,
     pub(crate) role: Role,
-    /// What each form must carry, as `csrf`.
+    /// What each form must carry, as `csrf`: the token of the sign-in, under a mask of this request's.
     pub(crate) csrf: String,
     /// Their sign-in, by its hash.
     pub(crate) sign_in: String,
@@ -274,7 +275,13 @@ impl Auth {
         if self.now().since(sign_in.last_seen_at) >= TOUCH_EVERY {
             let _ = self.act(StaffAct::Touch(hash.clone()), None).await?;
         }
-        Ok(Some(Staff { id: person.id, name: person.name, role: person.role, csrf: sign_in.csrf, sign_in: hash }))
+        Ok(Some(Staff {
+            id: person.id,
+            name: person.name,
+            role: person.role,
+            csrf: mask::mask(&sign_in.csrf),
+            sign_in: hash,
+        }))
     }
 
     /// The same, for what is no use of the sign-in: nothing is written.

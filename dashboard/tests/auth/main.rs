@@ -3,6 +3,7 @@
 
 mod attacks;
 mod audit;
+mod compression;
 mod passkey;
 mod provider;
 mod routes;

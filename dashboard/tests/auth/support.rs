@@ -48,11 +48,15 @@ pub(crate) fn config() -> Config {
 impl World {
     pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let now = Timestamp::from_millis(BEGIN);
-        let ring = KeyRing::open_or_create(folder.path(), now).unwrap();
         let url = format!("sqlite://{}", folder.path().join("pinger.db").display());
-        let store = Store::open(&url, NodeId::from_uuid(Uuid::from_u128(7))).await.unwrap();
-        let clock = Arc::new(AtomicI64::new(BEGIN));
+        Self::on(folder, &url, BEGIN).await
+    }
+
+    /// On a store that is somewhere else.
+    pub(crate) async fn on(folder: TempDir, url: &str, now: i64) -> Self {
+        let ring = KeyRing::open_or_create(folder.path(), Timestamp::from_millis(now)).unwrap();
+        let store = Store::open(url, NodeId::from_uuid(Uuid::from_u128(7))).await.unwrap();
+        let clock = Arc::new(AtomicI64::new(now));
         Self { folder, store, secrets: ring.staff_secrets().clone(), clock }
     }
 

@@ -14,8 +14,8 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::dialect::{by_row, is_storable};
-use crate::entity::session::{Column, Entity, Model};
-use crate::view::{SessionRow, without_secrets};
+use crate::entity::session::{Column, Entity};
+use crate::view::{self, SessionRow};
 use crate::{Store, StoreError};
 
 /// The most rows of one page.
@@ -303,8 +303,7 @@ impl Store {
         if filter.is_contradiction() {
             return Ok(Paged::empty());
         }
-        let query = page.ordered(without_secrets(filter.select()), Column::Id);
-        let rows: Vec<Model> = query.all(self.reader()).await?;
+        let rows = view::rows(self.reader(), page.ordered(filter.select(), Column::Id)).await?;
         let Paged { rows, older, newer } = Paged::cut(rows, &page, |row| row.id);
         let rows = rows.into_iter().map(SessionRow::read).collect::<Result<_, _>>()?;
         Ok(Paged { rows, older, newer })

@@ -253,9 +253,17 @@ impl Sessions {
         if with_node {
             cols.push(Col::text("Node"));
         }
+        // On a phone a table has no heads.
+        let sorts = SortBy::ALL.iter().filter_map(|by| {
+            let SortLink { href, now } = self.sort_link(*by)?;
+            let text = in_words(if now.is_some() { self.sort } else { Sort::usual(*by) }).to_owned();
+            Some(Chip::Choice { text, href, chosen: now.is_some() })
+        });
+        let sorts = chips(sorts.collect(), "Sort");
         let (note, names) = (in_words(self.sort), ways(self.sort));
         let rows = self.rows.into_iter().map(|row| line(row, now, may_pick, with_node)).collect();
         view! {
+            <div class="sorts">{sorts}</div>
             <section class="card" aria-label="Results">
                 <Table caption="Sessions that match" cols=cols rows=rows/>
                 <Pager note=note names=names back=self.newer on=self.older/>

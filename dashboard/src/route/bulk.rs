@@ -191,7 +191,7 @@ fn question(asker: &Asker, chosen: Chosen, asked: &Asked, problem: Option<String
         ended,
         cut,
         found_by,
-        first: live.into_iter().take(LISTED).map(|row| sessions::row(row)).collect(),
+        first: live.into_iter().take(LISTED).map(sessions::row).collect(),
         carries,
         back,
         csrf: asker.staff.csrf.clone(),

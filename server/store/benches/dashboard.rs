@@ -18,7 +18,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use domain::{NodeId, State, Timestamp};
 use peers::postgres::Postgres;
-use store::{Count, DeliveryFilter, Page, PushStatus, SessionFilter, SessionRow, Start, StateReason, Store, demo};
+use store::{
+    Count, DeliveryFilter, ListPart, Page, PushStatus, SessionFilter, SessionList, SessionRow, Sort, SortBy, Start,
+    StateReason, Store, demo,
+};
 
 const ROUNDS: usize = 200;
 
@@ -90,6 +93,40 @@ async fn run() {
     ] {
         measure(name, |_| list(store, filter.clone(), Page::newest(50))).await;
         measure(&format!("count, {}", name.trim_start_matches("list, ")), |_| count(store, filter.clone())).await;
+    }
+    let one = |filter| vec![filter];
+    let states = |states: &[State]| states.iter().map(|of| state(*of)).collect::<Vec<_>>();
+    let day = SessionFilter { changed_since: Some(before(now, 86_400)), ..state(State::Ended) };
+    for (name, filters, by) in [
+        ("sorted by since", one(none()), SortBy::Changed),
+        ("sorted by since, state:ended changed:24h", one(day), SortBy::Changed),
+        (
+            "sorted by since, reason:stopped",
+            one(SessionFilter { reason: StateReason::parse("stopped"), ..none() }),
+            SortBy::Changed,
+        ),
+        ("sorted by next", one(none()), SortBy::Next),
+        (
+            "sorted by next, state:retrying,holding,waiting",
+            states(&[State::Retrying, State::Holding, State::Waiting]),
+            SortBy::Next,
+        ),
+        ("sorted by next, host: of every third account", one(common()), SortBy::Next),
+        ("sorted by host", one(none()), SortBy::Host),
+        ("sorted by host, state:watching", one(state(State::Watching)), SortBy::Host),
+    ] {
+        let list = SessionList::new(filters, Sort::usual(by)).unwrap();
+        let list = &list;
+        measure(name, |_| async move { drop(store.list_sessions(list, &ListPart::First, 50).await.unwrap()) }).await;
+        let turned = store.list_sessions(list, &ListPart::First, 50).await.unwrap().next;
+        let Some(place) = turned else { continue };
+        let part = &ListPart::After(place);
+        measure(&format!("{name}, on"), |_| async move { drop(store.list_sessions(list, part, 50).await.unwrap()) })
+            .await;
+        measure(&format!("count, {name}"), |_| async move {
+            std::hint::black_box(store.count_list(list, 10_000).await.unwrap());
+        })
+        .await;
     }
     let each = |round: usize| &some[round % some.len()];
     measure("search, device:", |round| {

@@ -338,8 +338,8 @@ fn beyond(cursor: &SortCursor, by: SortBy, direction: Direction) -> SimpleExpr {
         Key::Id => Expr::val(0i64),
     };
     // One comparison of pairs is a range of the index; two of columns would not be.
-    let place = Expr::tuple([key.into(), Expr::val(cursor.id).into()]);
-    let row = Expr::tuple([Expr::col((Entity, column)).into(), id().into()]);
+    let place = Expr::tuple([key, Expr::val(cursor.id)]);
+    let row = Expr::tuple([Expr::col((Entity, column)), id()]);
     match direction {
         Direction::Ascending => row.gt(place),
         Direction::Descending => row.lt(place),

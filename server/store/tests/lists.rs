@@ -203,7 +203,7 @@ async fn views_are_ones_own_or_everybodys() {
         assert_eq!(store.view_act(ViewAct::Save(view.clone()), None).await.unwrap(), Ok(()));
     }
     assert_eq!(store.views_of(kim).await.unwrap(), [ours.clone(), mine.clone()]);
-    assert_eq!(store.views_of(tomas).await.unwrap(), [ours.clone()]);
+    assert_eq!(store.views_of(tomas).await.unwrap(), vec![ours.clone()]);
     let again = store.view_act(ViewAct::Save(view(Some(kim), "Mine")), None).await.unwrap();
     assert_eq!(again, Err(ViewRefusal::NameTaken));
     // Nobody changes another one's.

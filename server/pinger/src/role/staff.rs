@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use ::dashboard::SYSTEM;
 use domain::NodeId;
 use serde_json::json;
-use store::{AuditAction, NewAudit, Role, StaffAct, StaffName, StaffRecord, Store, StoreError};
+use store::{AuditAction, NewAudit, Role, StaffAct, StaffId, StaffName, StaffRecord, Store, StoreError};
 
 use super::{RoleError, block_on};
 use crate::cli::StaffCommand;
@@ -49,7 +49,12 @@ pub(crate) fn run(file: &ConfigFile, environment: &Environment, command: StaffCo
         StaffCommand::Invite { role, json } => {
             invite(file, environment, Role::parse(&role).unwrap_or(Role::Viewer), json)?
         }
-        StaffCommand::List { json } => list(&on_store(file, environment, async |store| store.all_staff().await)?, json),
+        StaffCommand::List { json } => {
+            let (staff, owners) = on_store(file, environment, async |store| {
+                Ok((store.all_staff().await?, store.passkey_owners().await?))
+            })?;
+            list(&staff, &owners, json)
+        }
         StaffCommand::Reset { name, json } => reset(file, environment, &name, json)?,
         StaffCommand::Disable { name } => disable(file, environment, &name)?,
     };
@@ -88,7 +93,7 @@ fn reset(file: &ConfigFile, environment: &Environment, name: &str, json: bool) -
     })
 }
 
-fn list(staff: &[StaffRecord], json: bool) -> String {
+fn list(staff: &[StaffRecord], with_passkeys: &[StaffId], json: bool) -> String {
     if json {
         let all: Vec<_> = staff
             .iter()
@@ -96,7 +101,9 @@ fn list(staff: &[StaffRecord], json: bool) -> String {
                 json!({
                     "name": person.name,
                     "role": person.role.as_str(),
+                    "password": person.password_hash.is_some(),
                     "codes": person.totp_secret.is_some(),
+                    "passkeys": with_passkeys.contains(&person.id),
                     "disabled": person.disabled_at.is_some(),
                 })
             })
@@ -107,9 +114,14 @@ fn list(staff: &[StaffRecord], json: bool) -> String {
         return "nobody may sign in yet; `pinger staff invite --role admin` makes a link".to_owned();
     }
     let line = |person: &StaffRecord| {
-        let codes = if person.totp_secret.is_some() { "password and codes" } else { "password" };
+        let factors = [
+            (if person.password_hash.is_some() { "password" } else { "provider" }, true),
+            ("codes", person.totp_secret.is_some()),
+            ("passkeys", with_passkeys.contains(&person.id)),
+        ];
+        let factors: Vec<_> = factors.into_iter().filter_map(|(name, is_set)| is_set.then_some(name)).collect();
         let state = if person.disabled_at.is_some() { "disabled" } else { "may sign in" };
-        format!("{:<24} {:<8} {state:<12} {codes}", person.name, person.role.as_str())
+        format!("{:<24} {:<8} {state:<12} {}", person.name, person.role.as_str(), factors.join(", "))
     };
     staff.iter().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -37,6 +37,7 @@ use store::{
     AuditAction, Factor, Invite, NewAudit, Refusal, Role, SignIn, Spend, StaffAct, StaffId, StaffRecord, Store,
     StoreError,
 };
+use tower_http::compression::CompressionLayer;
 
 pub(crate) use answer::Failure;
 pub(crate) use guard::{LIVE, may_read};
@@ -182,7 +183,10 @@ impl Auth {
 
     /// Puts the layer over all that `routes` has.
     pub(crate) fn protect(&self, routes: Router) -> Router {
-        routes.layer(axum::middleware::from_fn_with_state(self.clone(), guard::guard))
+        // Streams and what is compressed already go through as they are. What a page reflects and its form token are compressed
+        // together (BREACH): the token alone opens nothing, as a form's Origin is looked at, too.
+        let compressed = routes.layer(CompressionLayer::new());
+        compressed.layer(axum::middleware::from_fn_with_state(self.clone(), guard::guard))
     }
 
     pub(crate) fn now(&self) -> Timestamp {

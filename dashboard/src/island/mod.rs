@@ -4,12 +4,9 @@
 //! works on what the server wrote (`browser`).
 
 #![expect(unreachable_pub, reason = "the island macro makes the component's function pub")]
-#![cfg_attr(
-    feature = "hydrate",
-    expect(
-        clippy::disallowed_methods,
-        reason = "the island macro keeps an island for as long as its page; no secret is in it"
-    )
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the island macro keeps an island for as long as its page; no secret is in it"
 )]
 
 mod keys;

@@ -140,8 +140,7 @@ impl Asset {
 }
 
 static STYLESHEET: LazyLock<Asset> = LazyLock::new(|| Asset::text("css", "text/css; charset=utf-8", STYLE));
-static PASSKEY_SCRIPT: LazyLock<Asset> =
-    LazyLock::new(|| Asset::text("js", "text/javascript; charset=utf-8", PASSKEY));
+static PASSKEY_SCRIPT: LazyLock<Asset> = LazyLock::new(|| Asset::text("js", "text/javascript; charset=utf-8", PASSKEY));
 static ICON: LazyLock<Asset> = LazyLock::new(|| Asset::text("svg", "image/svg+xml", FAVICON));
 static BUNDLE: LazyLock<Option<[Asset; 2]>> = LazyLock::new(|| {
     let Embedded { script, wasm } = const { &EMBEDDED }.as_ref()?;

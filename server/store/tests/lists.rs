@@ -59,9 +59,7 @@ fn key(row: &SessionRow, by: SortBy) -> (i64, String) {
     }
 }
 
-#[tokio::test]
-async fn each_order_holds_exactly_what_matches() {
-    let database = Database::new();
+async fn each_order_holds_exactly_what_matches(database: Database) {
     let store = database.open().await;
     demo::fill(&store, 400, 5, NOW).await.unwrap();
     let rows = all(&store).await;
@@ -131,9 +129,7 @@ async fn an_order_that_no_index_has_is_refused_with_its_reason() {
     assert_eq!(SessionList::new(many, Sort::default()).err(), Some(NotServed::TooMany));
 }
 
-#[tokio::test]
-async fn the_next_deadline_follows_the_life() {
-    let database = Database::new();
+async fn the_next_deadline_follows_the_life(database: Database) {
     let store = database.open().await;
     let id = store.register(named(1, NOW, ["u-1", "device-1", "context-1"], "imap.one.example")).await.unwrap().id;
     let soon = store.register(named(2, NOW, ["u-2", "device-2", "context-2"], "imap.two.example")).await.unwrap().id;
@@ -149,9 +145,7 @@ async fn the_next_deadline_follows_the_life() {
     assert_eq!(order().await, [id, soon], "what has ended comes last");
 }
 
-#[tokio::test]
-async fn names_are_found_by_how_they_begin() {
-    let database = Database::new();
+async fn names_are_found_by_how_they_begin(database: Database) {
     let store = database.open().await;
     for (number, host) in ["imap.a.example", "imap.a.example", "imap.b.example", "mail.c.example"].iter().enumerate() {
         let name = format!("name-{number}");
@@ -164,9 +158,7 @@ async fn names_are_found_by_how_they_begin() {
     assert_eq!(store.values(Named::Context, "name", 0).await.unwrap(), Vec::<String>::new());
 }
 
-#[tokio::test]
-async fn the_overview_knows_nodes_and_what_waited_when() {
-    let database = Database::new();
+async fn the_overview_knows_nodes_and_what_waited_when(database: Database) {
     let store = database.open().await;
     let id = store.register(named(1, NOW, ["u-1", "device-1", "context-1"], "imap.one.example")).await.unwrap().id;
     store.claim(10).await.unwrap();
@@ -185,9 +177,7 @@ async fn the_overview_knows_nodes_and_what_waited_when() {
     assert_eq!(waiting(&overview.minutes), [0, 1, 1, 1, 0], "it waited until it was taken");
 }
 
-#[tokio::test]
-async fn views_are_ones_own_or_everybodys() {
-    let database = Database::new();
+async fn views_are_ones_own_or_everybodys(database: Database) {
     let store = database.open().await;
     let (kim, tomas) = (StaffId::new(), StaffId::new());
     let view = |owner, name: &str| SavedView {
@@ -226,11 +216,18 @@ async fn views_are_ones_own_or_everybodys() {
     assert_eq!(one_more, Err(ViewRefusal::TooMany));
 }
 
-#[tokio::test]
-async fn a_plain_page_and_a_list_by_registration_are_the_same() {
-    let database = Database::new();
+async fn a_plain_page_and_a_list_by_registration_are_the_same(database: Database) {
     let store = database.open().await;
     demo::fill(&store, 120, 3, NOW).await.unwrap();
     let plain = store.find_sessions(&SessionFilter::default(), Page::newest(120)).await.unwrap().rows;
     assert_eq!(all(&store).await, plain);
 }
+
+support::on_each_database![
+    each_order_holds_exactly_what_matches,
+    the_next_deadline_follows_the_life,
+    names_are_found_by_how_they_begin,
+    the_overview_knows_nodes_and_what_waited_when,
+    views_are_ones_own_or_everybodys,
+    a_plain_page_and_a_list_by_registration_are_the_same,
+];

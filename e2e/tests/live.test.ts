@@ -58,6 +58,8 @@ suite("what lives in the dashboard", { skip }, () => {
     await page.fill("input[name=name]", "kim");
     for (const field of await page.locator("input[type=password]").all()) await field.fill("correct horse battery staple");
     await page.locator("main form button").first().click();
+    // Somebody who leaves before the form is answered is not signed in.
+    await page.waitForURL((url) => !url.pathname.startsWith("/sign-up"));
     await page.goto(base);
     await standing("Live");
   });

@@ -31,7 +31,7 @@ unit: ## The Rust tests, those against a real Dovecot among them
 	@scripts/test unit
 
 .PHONY: e2e
-e2e: ## The Node and browser clients
+e2e: ## The Node and browser clients, and staff in the dashboard
 	@scripts/test e2e
 
 .PHONY: bench

@@ -27,6 +27,8 @@ const STYLE: &str = concat!(
 
 const FAVICON: &str = include_str!("../../style/favicon.svg");
 
+/// What asks the browser for a passkey.
+const PASSKEY: &str = include_str!("../../style/passkey.js");
 // What build.rs found: EMBEDDED, the bundle or none.
 include!(concat!(env!("OUT_DIR"), "/bundle.rs"));
 
@@ -138,6 +140,7 @@ impl Asset {
 }
 
 static STYLESHEET: LazyLock<Asset> = LazyLock::new(|| Asset::text("css", "text/css; charset=utf-8", STYLE));
+static PASSKEY_SCRIPT: LazyLock<Asset> = LazyLock::new(|| Asset::text("js", "text/javascript; charset=utf-8", PASSKEY));
 static ICON: LazyLock<Asset> = LazyLock::new(|| Asset::text("svg", "image/svg+xml", FAVICON));
 static BUNDLE: LazyLock<Option<[Asset; 2]>> = LazyLock::new(|| {
     let Embedded { script, wasm } = const { &EMBEDDED }.as_ref()?;
@@ -162,10 +165,15 @@ pub(crate) fn script() -> Option<(&'static str, &'static str)> {
     BUNDLE.as_ref().map(|[script, wasm]| (script.path.as_str(), wasm.path.as_str()))
 }
 
+/// The URL of the script behind forms of passkeys.
+pub(crate) fn passkey_script() -> &'static str {
+    &PASSKEY_SCRIPT.path
+}
+
 /// The asset at a path such as `/assets/0123456789abcdef.css`.
 pub(crate) fn find(path: &str) -> Option<&'static Asset> {
     let bundle = BUNDLE.as_ref().into_iter().flatten();
-    [&*STYLESHEET, &*ICON].into_iter().chain(bundle).find(|asset| asset.path == path)
+    [&*STYLESHEET, &*ICON, &*PASSKEY_SCRIPT].into_iter().chain(bundle).find(|asset| asset.path == path)
 }
 
 #[cfg(test)]

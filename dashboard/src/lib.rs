@@ -11,7 +11,13 @@ mod assets;
 #[cfg(feature = "ssr")]
 mod auth;
 #[cfg(feature = "ssr")]
+mod bulk;
+#[cfg(feature = "ssr")]
+mod compress;
+#[cfg(feature = "ssr")]
 mod config;
+#[cfg(feature = "ssr")]
+mod oidc_config;
 #[cfg(feature = "ssr")]
 mod page;
 #[cfg(feature = "ssr")]
@@ -29,11 +35,13 @@ mod why;
 mod words;
 
 #[cfg(feature = "ssr")]
-pub use auth::{Now, SettingError};
+pub use auth::{Now, OidcSettingError, SettingError};
 #[cfg(feature = "ssr")]
 pub use config::{Argon2Config, Config, Tls};
 #[cfg(feature = "ssr")]
-pub use server::{Access, Dashboard, DashboardError, SYSTEM, invite};
+pub use oidc_config::{OidcConfig, RoleName};
+#[cfg(feature = "ssr")]
+pub use server::{Access, Dashboard, DashboardError, SYSTEM, invite, reset};
 
 #[cfg(feature = "hydrate")]
 mod browser;

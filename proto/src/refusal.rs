@@ -78,6 +78,12 @@ reasons! {
     Overloaded, "OVERLOADED", Unavailable,
         "The server has more to do than it can do at once.",
         "Try again after the time in `RetryInfo`.";
+    DeadlineOver, "DEADLINE_OVER", DeadlineExceeded,
+        "The call was not over at its deadline.",
+        "Give it more time; registering again is safe. A WatchSession that ends so is opened again.";
+    MethodUnknown, "METHOD_UNKNOWN", Unimplemented,
+        "The server has no such method.",
+        "Call one of the services that reflection lists.";
     BackendUnavailable, "BACKEND_UNAVAILABLE", Unavailable,
         "The backend did not answer in time.",
         "Try again after the time in `RetryInfo`; registering again is safe.";

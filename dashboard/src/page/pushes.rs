@@ -11,7 +11,7 @@ use crate::part::filter::{Chip, Pager, chips};
 use crate::part::format::{count, share, took};
 use crate::part::icon::Icon;
 use crate::part::mark::{Mark, StateWord};
-use crate::part::notice::Empty;
+use crate::part::notice::{Empty, link_button};
 use crate::part::region::region;
 use crate::part::spark::spark;
 use crate::part::table::{Col, Table, labelled, row, td};
@@ -120,7 +120,11 @@ impl Pushes {
                     ("There is none", "No push that is still known ended this way.")
                 }
             };
-            view! { <Empty icon=Icon::Bell title=title text=text/> }.into_any()
+            let acts = match self.show {
+                Show::All => ("Sessions", "/sessions"),
+                Show::Waiting | Show::Refused | Show::Gone | Show::Expired => ("Show all pushes", "/pushes"),
+            };
+            view! { <Empty icon=Icon::Bell title=title text=text acts=link_button(acts.0, acts.1)/> }.into_any()
         } else {
             let rows = self.deliveries.into_iter().map(|delivery| delivery.of_all(now)).collect();
             view! {

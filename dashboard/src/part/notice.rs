@@ -70,7 +70,7 @@ pub(crate) fn Empty(
             {icon.view()}
             {title}
             <p>{text}</p>
-            {quote.map(|quote| view! { <p class="ev">{quote}</p> })}
+            {quote.filter(|quote| !quote.is_empty()).map(|quote| view! { <p class="ev">{quote}</p> })}
             {acts.map(|acts| view! { <div class="acts">{acts}</div> })}
         </div>
     }

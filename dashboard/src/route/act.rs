@@ -110,9 +110,10 @@ pub(super) async fn pinged(
 ) -> Result<Response, Failure> {
     let Some(loaded) = load(&data, &asker, &id, None).await? else { return Ok(unknown(&data, &asker, id)) };
     let found = SessionId::parse(&id).ok().and_then(|session| data.pings.watch(session));
-    let Some(reports) = found.map(|reports| reports.borrow().clone()) else {
+    let Some(mut reports) = found.map(|reports| reports.borrow().clone()) else {
         return Ok(Redirect::to(&format!("/sessions/{id}")).into_response());
     };
+    reports.trace = loaded.ping_trace(&data, reports.at).filter(|_| reports.is_over());
     let acts = Acts { allowed: asker.staff.role >= Role::Support, csrf: asker.staff.csrf.clone() };
     let page = PingPage { subject: loaded.subject(), acts, run: reports.run() };
     Ok(asker.show(&data, Section::Sessions, "Forced ping", || page.view()))

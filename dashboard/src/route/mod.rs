@@ -1,9 +1,11 @@
 //! The routes of the pages about sessions, devices and pushes: each loads what its page shows, and shows it.
 
 mod act;
+mod bulk;
 mod delivery;
 mod devices;
 mod glance;
+mod listing;
 mod live;
 mod overview;
 mod pings;
@@ -11,7 +13,10 @@ mod pushes;
 mod session;
 mod sessions;
 mod settings;
+mod suggest;
 mod timeline;
+mod traces;
+mod views;
 
 use std::sync::Arc;
 
@@ -29,9 +34,11 @@ use store::{AuditAction, Store, StoreError};
 pub(crate) use glance::Glance;
 pub(crate) use live::Live;
 pub(crate) use pings::Pings;
+pub(crate) use traces::Traces;
 
 use crate::assets;
 use crate::auth::{Auth, Client, Failure, Staff};
+use crate::bulk::Bulks;
 use crate::page::trouble::Trouble;
 use crate::shell::{Frame, Section, Theme, page};
 
@@ -48,6 +55,8 @@ pub(crate) struct Data {
     /// None where this process runs no backend: then nothing can be done to a session.
     pub(crate) handle: Option<Handle>,
     pub(crate) pings: Arc<Pings>,
+    pub(crate) traces: Traces,
+    pub(crate) bulks: Arc<Bulks>,
     pub(crate) live: Arc<Live>,
 }
 
@@ -133,11 +142,18 @@ fn pages(data: Data) -> Router {
         .route("/", get(overview::page))
         .route("/sessions", get(sessions::page))
         .route("/sessions.csv", get(sessions::csv))
+        .route("/sessions/suggest", get(suggest::suggest))
         .route("/sessions/{id}", get(session::page))
         .route("/sessions/{id}/revoke", get(session::revoke).post(act::revoke))
         .route("/sessions/{id}/ping", get(act::pinged).post(act::ping))
         .route("/sessions/{id}/test-push", post(act::test_push))
         .route("/sessions/{id}/trace", post(act::trace))
+        .route("/bulk", get(bulk::ask).post(bulk::order))
+        .route("/bulk/{id}", get(bulk::progress))
+        .route("/bulk/{id}/stop", post(bulk::stop))
+        .route("/views", get(views::page).post(views::save))
+        .route("/views/{id}/rename", post(views::rename))
+        .route("/views/{id}/remove", post(views::remove))
         .route("/devices", get(devices::list))
         .route("/devices/{user}/{device}", get(devices::page))
         .route("/pushes", get(pushes::page))

@@ -5,6 +5,9 @@
 #[path = "../auth/support.rs"]
 mod support;
 
+mod bulk;
+mod lists;
+
 use support::{Browser, Page, World};
 
 async fn world() -> World {

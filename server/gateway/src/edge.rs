@@ -100,7 +100,7 @@ impl Edge {
         let response = match timeout_at(deadline.answer + GRACE, inner.call(request)).await {
             Ok(Ok(response)) => explained(response),
             Ok(Err(never)) => match never {},
-            Err(_) => return Status::deadline_exceeded("The call was not over at its deadline.").into_http(),
+            Err(_) => return Status::from(Refusal::new(Reason::DeadlineOver)).into_http(),
         };
         match (lane, place) {
             // The answer of a call is ready as it leaves here: a caller who reads slowly keeps nobody out.
@@ -111,14 +111,20 @@ impl Edge {
 }
 
 /// Gives a reason to what tonic refuses by itself. The services never say INTERNAL without details; tonic does, when
-/// the bytes that came are no message.
+/// the bytes that came are no message. It says UNIMPLEMENTED when it knows no such path.
 fn explained(response: Response<Body>) -> Response<Body> {
-    let code = response.headers().get(Status::GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes()));
-    if code != Some(Code::Internal) || response.headers().contains_key(Status::GRPC_STATUS_DETAILS) {
+    if response.headers().contains_key(Status::GRPC_STATUS_DETAILS) {
         return response;
     }
-    let violation = Violation { field: "request".to_owned(), description: "is no message of this method".to_owned() };
-    Status::from(Refusal::fields(vec![violation])).into_http()
+    let refusal = match response.headers().get(Status::GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes())) {
+        Some(Code::Internal) => Refusal::fields(vec![Violation {
+            field: "request".to_owned(),
+            description: "is no message of this method".to_owned(),
+        }]),
+        Some(Code::Unimplemented) => Refusal::new(Reason::MethodUnknown),
+        _ => return response,
+    };
+    Status::from(refusal).into_http()
 }
 
 /// The span of one call, as a child of the caller's.

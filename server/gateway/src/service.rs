@@ -140,7 +140,7 @@ impl Watch {
             return Poll::Ready(Some(Err(unavailable().into())));
         }
         if self.end.as_mut().is_some_and(|end| end.as_mut().poll(cx).is_ready()) {
-            return Poll::Ready(Some(Err(Status::deadline_exceeded("The stream is over at the caller's deadline."))));
+            return Poll::Ready(Some(Err(Refusal::new(Reason::DeadlineOver).into())));
         }
         Pin::new(states).poll_next(cx).map(|next| match next? {
             Ok(message) => Some(message.response.ok_or_else(missing)),

@@ -9,6 +9,17 @@ use tokio_util::sync::CancellationToken;
 /// How long a role may take to end what it is doing.
 pub(crate) const DRAIN: Duration = Duration::from_secs(20);
 
+/// Why what was left was not waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CutOff {
+    /// Somebody insisted, or the parent is gone.
+    #[error("stopped at once: what was left was cut off")]
+    AtOnce,
+    /// The drain took too long.
+    #[error("stopping took more than {} s: what was left was cut off", DRAIN.as_secs())]
+    TooLong,
+}
+
 /// The two ways to stop: when what is being done is done, and at once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stop {
@@ -20,15 +31,14 @@ pub(crate) struct Stop {
 
 impl Stop {
     /// Ready when there is nothing to wait for any more: somebody insisted, or the drain took too long.
-    pub(crate) async fn patience_is_over(&self) {
+    pub(crate) async fn patience_is_over(&self) -> CutOff {
         let too_long = async {
             self.drain.cancelled().await;
             tokio::time::sleep(DRAIN).await;
-            tracing::warn!(seconds = DRAIN.as_secs(), "stopping took too long: what is left is cut off");
         };
         tokio::select! {
-            () = self.at_once.cancelled() => {}
-            () = too_long => {}
+            () = self.at_once.cancelled() => CutOff::AtOnce,
+            () = too_long => CutOff::TooLong,
         }
     }
 }

@@ -37,7 +37,7 @@ const EDGES: &[Edges] = &[
 /// and build scripts too. A `*` at the end stands for any end.
 const OWNERS: &[(&str, &[&str])] = &[
     ("sea-orm*", &["migration", "store"]),
-    ("sqlx*", &[]),
+    ("sqlx*", &["store"]),
     ("a2", &["backend"]),
     ("async-imap", &["backend"]),
     ("imap-proto", &["backend"]),

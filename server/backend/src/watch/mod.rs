@@ -4,16 +4,22 @@
 //! that an idling session weighs little more than its socket.
 
 pub mod guard;
+mod hold_off;
 pub mod imap;
+mod load;
+mod pace;
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Connect, Event, Evidence, Failure, FailureCode, Life, MailTarget, Mailbox, SessionId};
+use domain::{
+    AccountKey, Connect, Event, Evidence, Failure, FailureCode, HostName, Life, LoginOutcome, MailTarget, Mailbox,
+    SessionId,
+};
 use proto::trace;
 use store::{Claimed, Note, SessionRecord, Store, StoreError, TimelineKind};
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
@@ -22,7 +28,10 @@ use crate::handle::{Ping, PingReport};
 use crate::session::{Held, Sessions, Watches};
 use crate::telemetry::{CONNECT, DEADLINE, MAIL, episode};
 use crate::vault::{Binding, KeyRing, OpenError};
-use imap::{Connection, Dialer, Dialled};
+use hold_off::judged;
+use imap::{Connection, Dialer, Dialled, Handshake};
+use pace::Turn;
+pub(crate) use pace::{Pace, PaceRules};
 
 /// The pause after the store failed.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -32,8 +41,8 @@ pub(crate) struct Watcher {
     pub(crate) sessions: Sessions,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) dialer: Dialer,
-    /// Connections in the making.
-    pub(crate) connects: Semaphore,
+    /// Whose turn it is to connect.
+    pub(crate) pace: Arc<Pace>,
 }
 
 /// Why an open connection is watched no longer.
@@ -70,6 +79,7 @@ impl Forced<'_> {
 
     fn dialled(&self, dialled: Dialled) {
         self.report(match dialled {
+            Dialled::Resolved(_) => return,
             Dialled::Connected => PingReport::Connected,
             Dialled::LoggedIn => PingReport::LoggedIn,
             Dialled::Opened => PingReport::Opened,
@@ -86,10 +96,19 @@ impl Watcher {
         &self.sessions.watches
     }
 
-    /// Watches a session until it has ended or `stop`. `wake` says that the store has news of it.
-    pub(crate) async fn watch(&self, session: Claimed, wake: &Notify, stop: &CancellationToken) {
-        let id = session.id;
-        if let Some(until) = session.wait_until {
+    /// Watches a session until it has ended or `stop`. `wake` says that the store has news of it. `first` is what was known
+    /// of it when it was claimed, if that was just now.
+    pub(crate) async fn watch(
+        &self,
+        id: SessionId,
+        first: Option<Box<Claimed>>,
+        wake: &Notify,
+        stop: &CancellationToken,
+    ) {
+        let wait_until = first.as_ref().and_then(|first| first.wait_until);
+        // Whoever waits for hours does not keep a name for that.
+        let mut host = first.filter(|_| wait_until.is_none()).and_then(|first| first.host.map(Box::new));
+        if let Some(until) = wait_until {
             tokio::select! {
                 () = self.sessions.clock.sleep_until(until) => {}
                 () = wake.notified() => {}
@@ -100,7 +119,7 @@ impl Watcher {
         let mut connects = true;
         loop {
             let turn = match connects {
-                true => stop.run_until_cancelled(self.connects.acquire()).await.and_then(Result::ok),
+                true => Box::pin(self.turn(id, host.take(), stop)).await,
                 false => None,
             };
             let Some(record) = Box::pin(self.load(id, stop)).await else { return };
@@ -113,7 +132,7 @@ impl Watcher {
                 _ if !held.life.is_live() => return,
                 (Connect::No, turn) if ping.is_some() => {
                     drop(turn);
-                    let turn = stop.run_until_cancelled(self.connects.acquire()).await.and_then(Result::ok);
+                    let turn = Box::pin(self.turn(id, None, stop)).await;
                     let Some(turn) = turn else { return };
                     connects = false;
                     self.attend(record, &mut held, turn, ping, wake, stop).await
@@ -141,16 +160,34 @@ impl Watcher {
         }
     }
 
+    /// Waits for the session's turn to connect; none if there is no such session any more or we are to stop.
+    async fn turn(&self, id: SessionId, host: Option<Box<HostName>>, stop: &CancellationToken) -> Option<Turn> {
+        let host = match host {
+            Some(host) => *host,
+            None => self.host(id, stop).await?,
+        };
+        stop.run_until_cancelled(self.pace.turn(id, &host)).await
+    }
+
     /// Connects, and stays for as long as the session wants that.
     async fn attend(
         &self,
         record: SessionRecord,
         held: &mut Held,
-        turn: SemaphorePermit<'_>,
+        mut turn: Turn,
         ping: Option<Ping>,
         wake: &Notify,
         stop: &CancellationToken,
     ) -> Left {
+        let account = AccountKey { host: record.mail.host().clone(), address_hash: record.address_hash.clone() };
+        match self.sessions.logins.begin(account) {
+            Ok(attempt) => turn.is_for(attempt),
+            Err(admission) => {
+                drop(turn);
+                Box::pin(self.hold_off(record, held, ping, admission, stop)).await;
+                return Left::Closed;
+            }
+        }
         let renew_after = record.response_timeout;
         let registration = record.traceparent.clone();
         // Dialling is large and short: it lives in a box of its own, which is gone when it is done.
@@ -163,22 +200,6 @@ impl Watcher {
                 Left::Closed
             }
             None => Left::Closed,
-        }
-    }
-
-    /// The session as the store has it; none if it isn't there any more or we are to stop.
-    async fn load(&self, id: SessionId, stop: &CancellationToken) -> Option<SessionRecord> {
-        loop {
-            match self.store().session(id).await {
-                Ok(record) => return record,
-                Err(error) => {
-                    tracing::error!(session = %id, error = &error as &dyn std::error::Error, "can't load a session");
-                }
-            }
-            tokio::select! {
-                () = tokio::time::sleep(STORE_PAUSE) => {}
-                () = stop.cancelled() => return None,
-            }
         }
     }
 
@@ -224,12 +245,12 @@ impl Watcher {
         &self,
         record: SessionRecord,
         held: &mut Held,
-        turn: SemaphorePermit<'_>,
+        mut turn: Turn,
         ping: Option<Ping>,
         wake: &Notify,
         stop: &CancellationToken,
     ) -> Option<Connection> {
-        let span = episode!(CONNECT, held.id, record.traceparent.as_deref());
+        let span = episode!(CONNECT, held.id, record.traceparent.as_deref(), self.sessions.traced(held.id));
         if let Some(cause) = ping.as_ref().and_then(|ping| ping.actor.traceparent.as_deref()) {
             trace::link_to(&span, cause);
         }
@@ -238,8 +259,15 @@ impl Watcher {
             let before = held.life.clone();
             let forced = Forced { ping: ping.as_ref(), before: &before };
             forced.report(PingReport::Connecting { host: record.mail.host().to_string() });
-            let tell = |dialled| forced.dialled(dialled);
-            let mut dial = pin!(self.dial(&record, &tell));
+            let tell = |dialled| {
+                if let Dialled::Resolved(address) = dialled {
+                    self.pace.learn(record.mail.host(), address);
+                }
+                forced.dialled(dialled);
+            };
+            let attempt = turn.take_attempt();
+            let handshake = Handshake::begin(self.sessions.clock.now());
+            let mut dial = pin!(self.dial(&record, &tell, &handshake));
             let dialled = loop {
                 tokio::select! {
                     dialled = &mut dial => break dialled,
@@ -255,12 +283,19 @@ impl Watcher {
             drop(turn);
             match dialled {
                 Ok(connection) => {
-                    self.tell_connected(held.id, began.elapsed(), connection.mailbox());
+                    if let Some(attempt) = attempt {
+                        attempt.end(LoginOutcome::Accepted);
+                    }
+                    self.tell_connected(held.id, began.elapsed(), connection.mailbox(), &handshake);
                     self.report(held, Event::Connected(connection.mailbox()), stop).await;
                     self.tell_pinged(&forced, held, Ok(connection.mailbox()));
                     Some(connection)
                 }
                 Err(failure) => {
+                    let failure = judged(failure, attempt);
+                    if let Some(lines) = handshake.take_lines() {
+                        self.store().tried(held.id, lines);
+                    }
                     self.tell_pinged(&forced, held, Err(&failure));
                     self.fail(held, failure, Duration::ZERO, stop).await;
                     None
@@ -271,10 +306,14 @@ impl Watcher {
         .await
     }
 
-    /// Has the timeline tell of a connection. Nobody waits for that.
-    fn tell_connected(&self, id: SessionId, took: Duration, mailbox: domain::Mailbox) {
+    /// Has the timeline tell of a connection, and the handshake kept. Nobody waits for that.
+    fn tell_connected(&self, id: SessionId, took: Duration, mailbox: Mailbox, handshake: &Handshake) {
         let note = Note::connected(took, mailbox.uid_next.get()).traced(trace::current_traceparent());
-        self.store().connected(id, self.sessions.clock.now(), store::Connection { note, handshake: None });
+        self.store().connected(
+            id,
+            self.sessions.clock.now(),
+            store::Connection { note, handshake: handshake.take_lines() },
+        );
     }
 
     /// Has whoever asked for a ping, and the timeline, told what it found.
@@ -319,6 +358,7 @@ impl Watcher {
         &self,
         record: &SessionRecord,
         tell: &(dyn Fn(Dialled) + Send + Sync),
+        handshake: &Handshake,
     ) -> Result<Connection, Failure> {
         let unreadable = |error: OpenError| {
             Failure::new(FailureCode::CredentialUnreadable, Evidence::redact(&error.to_string(), None))
@@ -327,7 +367,7 @@ impl Watcher {
         let binding = Binding::for_target(&record.user, &record.device, &record.context, &record.mail);
         let credential = self.keys.open(sealed, &binding).map_err(unreadable)?;
         let MailTarget::Imap(imap) = &record.mail;
-        self.dialer.connect_telling(imap, &credential, tell).await
+        self.dialer.connect_telling(imap, &credential, tell, handshake).await
     }
 
     /// A ping that staff asked for, on an open connection.
@@ -339,7 +379,7 @@ impl Watcher {
         registration: Option<&str>,
         stop: &CancellationToken,
     ) -> Result<(), Failure> {
-        let span = episode!(MAIL, held.id, registration);
+        let span = episode!(MAIL, held.id, registration, self.sessions.traced(held.id));
         if let Some(cause) = ping.actor.traceparent.as_deref() {
             trace::link_to(&span, cause);
         }
@@ -386,7 +426,7 @@ impl Watcher {
             }
             if let Some(ping) = self.watches().take_ping(held.id) {
                 if let Err(failure) = Box::pin(self.ping(&mut connection, held, &ping, registration, stop)).await {
-                    let span = episode!(CONNECT, held.id, registration);
+                    let span = episode!(CONNECT, held.id, registration, self.sessions.traced(held.id));
                     Box::pin(self.fail(held, failure, since.elapsed(), stop).instrument(span)).await;
                     return Left::Closed;
                 }
@@ -399,18 +439,22 @@ impl Watcher {
                 () = stop.cancelled() => Woken::Stop,
             };
             match woken {
-                Woken::Server(Ok(None)) => mail = Some(episode!(MAIL, held.id, registration)),
+                Woken::Server(Ok(None)) => {
+                    mail = Some(episode!(MAIL, held.id, registration, self.sessions.traced(held.id)))
+                }
                 Woken::Server(Ok(Some(mailbox))) => {
                     let span = mail.take().unwrap_or_else(Span::none);
                     Box::pin(self.report(held, Event::Checked(mailbox), stop).instrument(span)).await;
                 }
                 Woken::Server(Err(failure)) => {
-                    let span = mail.take().unwrap_or_else(|| episode!(CONNECT, held.id, registration));
+                    let span = mail
+                        .take()
+                        .unwrap_or_else(|| episode!(CONNECT, held.id, registration, self.sessions.traced(held.id)));
                     Box::pin(self.fail(held, failure, since.elapsed(), stop).instrument(span)).await;
                     return Left::Closed;
                 }
                 Woken::Deadline => {
-                    let span = episode!(DEADLINE, held.id, registration);
+                    let span = episode!(DEADLINE, held.id, registration, self.sessions.traced(held.id));
                     Box::pin(self.report(held, Event::Tick, stop).instrument(span)).await;
                 }
                 Woken::Call => match Box::pin(self.load(held.id, stop)).await {

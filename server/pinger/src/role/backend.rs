@@ -63,7 +63,7 @@ async fn serve(config: ::backend::Config, dashboard: Option<::dashboard::Config>
     let parts = Box::pin(async { tokio::join!(backend, front) });
     tokio::select! {
         (backend, front) = parts => backend.and(front),
-        () = stop.patience_is_over() => Err(RoleError::CutOff),
+        cut = stop.patience_is_over() => Err(RoleError::CutOff(cut)),
     }
 }
 

@@ -96,7 +96,7 @@ async fn serve(
     ready(&gateway).map_err(RoleError::Output)?;
     tokio::select! {
         () = gateway.run(stop.drain.clone()) => Ok(()),
-        () = stop.patience_is_over() => Err(RoleError::CutOff),
+        cut = stop.patience_is_over() => Err(RoleError::CutOff(cut)),
     }
 }
 
@@ -106,6 +106,9 @@ async fn on_leash(mut leash: pipe::Receiver, stop: Stop) {
     let mut byte = [0];
     while let Ok(1..) = leash.read(&mut byte).await {
         stop.drain.cancel();
+    }
+    if !stop.drain.is_cancelled() {
+        tracing::warn!("the parent process is gone: stopping at once");
     }
     stop.at_once.cancel();
 }

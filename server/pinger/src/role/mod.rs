@@ -21,6 +21,7 @@ use store::StoreError;
 
 use crate::child::ChildError;
 use crate::config::ConfigError;
+use crate::stop::CutOff;
 use crate::telemetry::{SettingsError, TelemetryError};
 
 /// Why a role ended that should not have.
@@ -56,8 +57,8 @@ pub(crate) enum RoleError {
     Store(#[source] StoreError),
     #[error("the keys could not be read")]
     Keys(#[source] KeyError),
-    #[error("stopping took too long, and what was left was cut off")]
-    CutOff,
+    #[error(transparent)]
+    CutOff(CutOff),
     #[error("the output could not be written")]
     Output(#[source] io::Error),
 }
@@ -78,7 +79,7 @@ impl RoleError {
             | Self::Staff { .. }
             | Self::Keys(_)
             | Self::Store(_)
-            | Self::CutOff
+            | Self::CutOff(_)
             | Self::Output(_) => 1,
         })
     }

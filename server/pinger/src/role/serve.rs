@@ -83,7 +83,7 @@ async fn serve(
     tokio::select! {
         (backend, fronts, announced) = parts => backend.and(fronts).and(announced),
         () = signals.obey(stop.clone()) => Ok(()),
-        () = stop.patience_is_over() => Err(RoleError::CutOff),
+        cut = stop.patience_is_over() => Err(RoleError::CutOff(cut)),
     }
 }
 

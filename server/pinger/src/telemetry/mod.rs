@@ -6,6 +6,7 @@
 
 mod export;
 mod format;
+mod sampler;
 mod settings;
 
 use std::io::IsTerminal as _;

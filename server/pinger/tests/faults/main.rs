@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use harness::{APP_KEY, Account, PATIENCE, Phone, Server, World, gateway_of, reason};
 use peers::imap_server::{ImapOptions, ImapServer};
-use tonic::{Code, Status};
+use tonic::Status;
 
 /// What apps are told to expect.
 const ERRORS_MD: &str = include_str!("../../../../docs/errors.md");
@@ -120,10 +120,4 @@ fn refused<T: std::fmt::Debug>(answer: Result<T, Status>, expected: &str) -> Sta
 fn documented(name: &str) -> &'static str {
     let row = ERRORS_MD.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
     row.unwrap_or_else(|| panic!("docs/errors.md does not list {name}"))
-}
-
-/// A plain status, for what is no business of ours.
-#[track_caller]
-fn is_unimplemented(status: &Status) {
-    assert_eq!(status.code(), Code::Unimplemented, "{status:?}");
 }

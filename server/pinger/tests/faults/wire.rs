@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tonic::Status;
 
 use super::harness::{APP_KEY, Phone, fields, with_app_key};
-use super::{Scene, is_unimplemented, refused};
+use super::{Scene, refused};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -55,7 +55,7 @@ async fn methods_and_messages_that_are_none() {
         "/pinger.internal.v1.BackendService/Register",
         "/../../etc/passwd",
     ] {
-        is_unimplemented(&call(&scene, path, &empty).await);
+        refused::<()>(Err(call(&scene, path, &empty).await), "METHOD_UNKNOWN");
     }
     let register = "/pinger.v1.DeviceService/Register";
     let prefixed = |length: u32, bytes: &[u8]| [&[0][..], &length.to_be_bytes(), bytes].concat();

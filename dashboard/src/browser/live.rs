@@ -224,7 +224,8 @@ fn arrived(event: &Event) {
     let rows = if fresh { Rows::Insert } else { Rows::Hold };
     let mut waiting = 0;
     for Changed { id, seen, html } in changed(&data) {
-        let Some(region) = region(&id) else { continue };
+        // The page is made of other parts by now, such as when the first session has come.
+        let Some(region) = region(&id) else { return drop(window().location().reload()) };
         let held = morph(&region, &html, rows);
         times::refresh(&region);
         let _ = region.set_attribute("data-seen", &seen);

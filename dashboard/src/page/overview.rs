@@ -184,7 +184,7 @@ impl Overview {
 }
 
 fn first_start() -> AnyView {
-    view! {
+    let first = view! {
         <Head title="Overview" text="This is what staff see first, once there is something to see."/>
         <div class="card">
             <Empty
@@ -195,8 +195,8 @@ fn first_start() -> AnyView {
                 acts=link_button("Settings", "/settings")
             />
         </div>
-    }
-    .into_any()
+    };
+    region("first", first)
 }
 
 fn attention(lines: Vec<Attention>, fine: u64) -> AnyView {

@@ -110,7 +110,7 @@ async fn what_changes_is_sent_and_nothing_else() {
     let (world, server) = world().await;
     let mut kim = server.admin("kim").await;
     let (names, seen) = have(&kim.get("/sessions").await);
-    assert_eq!(names, ["head", "chips", "results"]);
+    assert_eq!(names, ["head", "views", "chips", "results"]);
     let mut stream = Stream::open(&kim, "/sessions", &seen).await;
     stream.is_silent().await;
     // Some more have registered. Which filters are offered is known as before.

@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 use super::Deadlines;
 use super::handshake::Recorder;
 use super::line::{Capabilities, Code, Line, Outcome};
-use super::refusal::{failure, retry_after, sorted};
+use super::refusal::{failure, known_code, retry_after, sorted};
 use super::wire::{Wire, WireError};
 use crate::vault::{Credential, Secret};
 
@@ -307,10 +307,11 @@ impl<'a> Login<'a> {
         })
     }
 
-    /// What the server said, without the account's name; nothing of it, if it repeats the secret.
+    /// What the server said, without the account's name; nothing of it but its response code, if it repeats the secret.
     fn redact(&self, said: &str) -> Evidence {
         if self.is_repeated_in(said) {
-            return Evidence::redact("withheld: the server repeated the credential", None);
+            let code = known_code(said.as_bytes()).map(|code| format!("[{code}] ")).unwrap_or_default();
+            return Evidence::redact(&format!("{code}withheld: the server repeated the credential"), None);
         }
         Evidence::redact(said, Some(self.username.expose_secret()))
     }

@@ -90,11 +90,17 @@ pub(super) fn sorted(text: &[u8], otherwise: FailureCode) -> FailureCode {
     }
 }
 
+/// The response code, if it is one of the table's.
+pub(super) fn known_code(text: &[u8]) -> Option<&'static str> {
+    let code = line::code(text).map(|code| String::from_utf8_lossy(code).to_ascii_uppercase())?;
+    let name = code.split(' ').next().unwrap_or_default();
+    CODES.iter().map(|(known, _)| *known).find(|known| *known == name)
+}
+
 /// The code decides, where there is one that is known: it is made for programs. Else the words do.
 fn meaning(text: &[u8]) -> Option<Meaning> {
-    let code = line::code(text).map(|code| String::from_utf8_lossy(code).to_ascii_uppercase());
-    let name = code.as_deref().and_then(|code| code.split(' ').next()).unwrap_or_default();
-    let of_code = CODES.iter().find(|(known, _)| *known == name).map(|(_, meaning)| *meaning);
+    let code = known_code(text);
+    let of_code = CODES.iter().find(|(known, _)| Some(*known) == code).map(|(_, meaning)| *meaning);
     of_code.or_else(|| {
         let words = String::from_utf8_lossy(text).to_ascii_lowercase();
         WORDS.iter().find(|(known, _)| words.contains(known)).map(|(_, meaning)| *meaning)

@@ -19,7 +19,7 @@ use super::{Auth, Client, Failure, Staff, origin};
 use crate::page::trouble::Trouble;
 
 /// Where pages are kept up to date from.
-pub(crate) const LIVE: &str = "/live";
+const LIVE: &str = "/live";
 
 /// The most bytes of a form.
 const FORM_BYTES: usize = 64 * 1024;

@@ -45,7 +45,7 @@ use store::{
 
 pub(crate) use answer::Failure;
 pub(crate) use audit::cell as csv_cell;
-pub(crate) use guard::{LIVE, may_read};
+pub(crate) use guard::may_read;
 
 use self::cookie::{Cookie, Cookies};
 use self::origin::Origin;

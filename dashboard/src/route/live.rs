@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::Data;
-use crate::auth::{Client, Failure, LIVE, Staff, may_read};
+use crate::auth::{Client, Failure, Staff, may_read};
 use crate::page::session::Reports;
 use crate::part::region::{Region, gather};
 
@@ -123,7 +123,7 @@ impl Again {
 
 /// The streams' own route, over the pages that are looked at.
 pub(super) fn routes(data: Data, pages: Router) -> Router {
-    Router::new().route(LIVE, get(stream)).with_state(Pages { data, pages })
+    Router::new().route("/live", get(stream)).with_state(Pages { data, pages })
 }
 
 #[derive(Clone)]

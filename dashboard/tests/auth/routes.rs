@@ -39,11 +39,17 @@ const ROUTES: &[(&str, &str, Needs)] = &[
     ("GET", "/audit", Support),
     ("GET", "/audit.csv", Support),
     ("POST", "/audit/check", Support),
+    ("GET", "/bulk", Support),
+    ("POST", "/bulk", Support),
+    ("GET", "/bulk/{id}", Support),
+    ("POST", "/bulk/{id}/stop", Support),
     ("GET", "/devices", Viewer),
     ("GET", "/devices/{user}/{device}", Viewer),
+    ("GET", "/live", Viewer),
     ("GET", "/pushes", Viewer),
     ("GET", "/sessions", Viewer),
     ("GET", "/sessions.csv", Support),
+    ("GET", "/sessions/suggest", Viewer),
     ("GET", "/sessions/{id}", Viewer),
     ("GET", "/sessions/{id}/ping", Viewer),
     ("POST", "/sessions/{id}/ping", Support),
@@ -80,6 +86,10 @@ const ROUTES: &[(&str, &str, Needs)] = &[
     ("POST", "/staff/{id}/reset", Admin),
     ("POST", "/staff/{id}/role", Admin),
     ("POST", "/theme", Viewer),
+    ("GET", "/views", Viewer),
+    ("POST", "/views", Viewer),
+    ("POST", "/views/{id}/remove", Viewer),
+    ("POST", "/views/{id}/rename", Viewer),
 ];
 
 /// The routes that the sources make: what stands in each `.route("path", get(..).post(..))`.

@@ -362,7 +362,7 @@ mod tests {
         assert_eq!(Search::parse("state:live").states().map(|states| states.len()), Some(4));
         assert_eq!(Search::parse("").states(), None);
         let person = Search::parse("reason:person,refused").reasons().unwrap_or_default();
-        assert_eq!(person.len(), 8, "{person:?}");
+        assert_eq!(person.len(), 9, "{person:?}");
         assert!(person.contains(&StateReason::Failed(FailureCode::LoginRefused)));
     }
 

@@ -124,7 +124,7 @@ async fn what_changes_is_sent_and_nothing_else() {
     // A browser that has something else gets what it lacks, at once.
     let (_, seen) = have(&kim.get("/sessions?q=state:watching").await);
     let mut stream = Stream::open(&kim, "/sessions?q=state:holding", &seen).await;
-    assert_eq!(stream.changed().await, ["chips", "head", "results"]);
+    assert_eq!(stream.changed().await, ["chips", "head", "results", "views"]);
     drop(stream);
     server.stop().await;
 }

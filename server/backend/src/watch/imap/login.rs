@@ -310,7 +310,11 @@ impl<'a> Login<'a> {
     /// What the server said, without the account's name; nothing of it but its response code, if it repeats the secret.
     fn redact(&self, said: &str) -> Evidence {
         if self.is_repeated_in(said) {
-            let code = known_code(said.as_bytes()).map(|code| format!("[{code}] ")).unwrap_or_default();
+            let text = match Line::parse(said.as_bytes()) {
+                Line::Tagged { text, .. } | Line::Bye { text } => text,
+                _ => b"",
+            };
+            let code = known_code(text).map(|code| format!("[{code}] ")).unwrap_or_default();
             return Evidence::redact(&format!("{code}withheld: the server repeated the credential"), None);
         }
         Evidence::redact(said, Some(self.username.expose_secret()))

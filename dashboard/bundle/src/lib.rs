@@ -1,4 +1,4 @@
-//! The browser's side of the dashboard, as one WebAssembly module: what it exports are its islands, [`hydrate`] and [`begin`].
+//! The browser's side of the dashboard, as one WebAssembly module: what it exports are its islands, `hydrate` and `begin`.
 //!
 //! `scripts/bundle` builds it. For any other target this crate is empty.
 

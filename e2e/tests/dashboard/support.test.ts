@@ -81,7 +81,7 @@ for (const scripts of [true, false]) {
 
       await search(page, "state:asleep colour:red");
       await page.getByRole("alert").getByText("No state is called “asleep”").waitFor();
-      await page.getByRole("alert").getByText("begins with none of the qualifiers").waitFor();
+      await page.getByRole("alert").getByText("colour:").waitFor();
       await search(page, "user:nobody-of-this-name");
       await page.getByRole("link", { name: "Clear the search" }).click();
       await page.getByRole("heading", { name: "Sessions", level: 1 }).waitFor();

@@ -219,16 +219,16 @@ test("the theme is chosen in the menu, and kept", { timeout: 60_000 }, async () 
   for (const scripts of [true, false]) {
     const { page, person } = await newcomer("viewer", scripts);
     await page.goto("/sessions?q=state:retrying");
-    await (await openMenu(page, person)).getByRole("button", { name: "Dark" }).click();
+    await Promise.all([page.waitForResponse(/\/theme$/), (await openMenu(page, person)).getByRole("button", { name: "Dark" }).click()]);
     await page.locator('html[data-theme="dark"]').waitFor({ state: "attached" });
     assert.equal(new URL(page.url()).search, "?q=state:retrying", "it leads back");
     const dark = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
-    await (await openMenu(page, person)).getByRole("button", { name: "Light" }).click();
+    await Promise.all([page.waitForResponse(/\/theme$/), (await openMenu(page, person)).getByRole("button", { name: "Light" }).click()]);
     await page.locator('html[data-theme="light"]').waitFor({ state: "attached" });
     assert.notEqual(await page.evaluate(() => getComputedStyle(document.body).backgroundColor), dark);
     await page.goto("/devices");
     assert.equal(await page.locator("html").getAttribute("data-theme"), "light");
-    await (await openMenu(page, person)).getByRole("button", { name: "System" }).click();
+    await Promise.all([page.waitForResponse(/\/theme$/), (await openMenu(page, person)).getByRole("button", { name: "System" }).click()]);
     await page.locator("html:not([data-theme])").waitFor({ state: "attached" });
   }
 });

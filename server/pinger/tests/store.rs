@@ -180,14 +180,13 @@ async fn a_full_disk_refuses_what_it_cannot_keep_and_loses_nothing() {
     watched.status().await.unwrap();
 
     disk.clear();
-    // Whether it goes on by itself is not shown here: for now it takes a restart.
-    server.kill();
-    let server = world.serve().await;
     let mut late = watched.another(&account(&mail, "carol"));
+    assert!(pushed(&world, &watched).await, "the mail that came while there was no room");
     late.register().await.unwrap();
     late.is_watched().await;
     is_calm(&server);
-    assert!(pushed(&world, &watched).await, "the mail that came while there was no room");
+    server.kill();
+    let server = world.serve().await;
     for phone in kept.iter().chain([&late, &watched]) {
         phone.status().await.unwrap();
     }

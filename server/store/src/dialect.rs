@@ -135,6 +135,21 @@ impl Dialect {
         Ok(())
     }
 
+    /// After a transaction that failed. When its disk is full or fails, SQLite rolls back by itself (“Response To Errors
+    /// Within A Transaction” of its documentation), and sqlx takes the transaction for an open one still: the next would be
+    /// a savepoint in it, answered and never committed. So the connection goes, and whatever it has open with it.
+    pub(crate) async fn after_failure(self, db: &DatabaseConnection) {
+        if self == Self::Sqlite {
+            let closed = match db.get_sqlite_connection_pool().acquire().await {
+                Ok(connection) => connection.close().await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = closed {
+                tracing::warn!(%error, "the connection of a failed transaction can't be closed");
+            }
+        }
+    }
+
     /// After much was deleted. SQLite's log still has it, until it is cut; PostgreSQL looks after itself.
     pub(crate) async fn after_purge(self, db: &DatabaseConnection) -> Result<(), DbErr> {
         if self == Self::Sqlite {

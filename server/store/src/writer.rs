@@ -356,6 +356,9 @@ impl Writer {
                     .unwrap_or(Err(DbErr::ConnectionAcquire(sea_orm::ConnAcquireErr::Timeout))),
             };
             tries += 1;
+            if done.is_err() {
+                self.dialect.after_failure(&self.db).await;
+            }
             match done {
                 Err(error) if tries < CONTESTED && dialect::is_contested(&error) => {
                     tracing::debug!(%error, tries, "other writers came between; done over");

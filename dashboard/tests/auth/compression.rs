@@ -57,6 +57,24 @@ async fn pages_are_compressed_for_us_alone() {
 }
 
 #[tokio::test]
+async fn files_are_whole_when_they_are_compressed() {
+    let world = World::new().await;
+    store::demo::fill(&world.store, 300, 7, world.now()).await.unwrap();
+    let server = world.serve().await;
+    let mut kim = server.admin("kim").await;
+    for (path, head) in [("/audit.csv?staff=kim&action=exported", "seq,at,staff,"), ("/sessions.csv", "")] {
+        let plain = kim.get(path).await.text;
+        let response = get(&kim, path, Some("same-origin")).await;
+        assert!(is_compressed(&response), "{path}");
+        let file = unzip(&response.bytes().await.unwrap());
+        // The audit tells of the first of the two, too.
+        assert!(file.starts_with(head) && file.ends_with("\r\n"), "{path}: {file}");
+        assert!(file.lines().count() >= plain.lines().count(), "{path}: {file}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn the_form_token_never_looks_the_same_twice() {
     let world = World::new().await;
     let server = world.serve().await;

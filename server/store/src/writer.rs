@@ -408,7 +408,7 @@ async fn commit(
         };
         match written {
             Err(StoreError::Database(error)) => {
-                // Where this fails too, the connection is gone, and the transaction with it.
+                // If this fails too, the transaction ends with the connection, which `after_failure` closes.
                 let _ = txn.rollback().await;
                 return Err(error);
             }

@@ -1,5 +1,7 @@
 //! One session's page.
 
+use std::time::Duration;
+
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use domain::{MailTarget, Rules, Security, SessionId, Timestamp};
@@ -14,7 +16,7 @@ use super::{Asker, Data, delivery, timeline};
 use crate::auth::{Client, Failure};
 use crate::page::session::{Acts, Details, Handshake, Line, RevokePage, SessionPage, Show, Subject};
 use crate::page::trouble::Trouble;
-use crate::part::format::took;
+use crate::part::timeline::Entry;
 use crate::shell::Section;
 use crate::why::{Facts, Way};
 use crate::words;
@@ -39,6 +41,8 @@ pub(super) struct Loaded {
     deliveries: Vec<DeliveryRow>,
     breaker_open: bool,
     now: Timestamp,
+    /// How long it has still to wait for its turn to connect.
+    turn_in: Option<Duration>,
 }
 
 pub(super) async fn load(
@@ -52,10 +56,20 @@ pub(super) async fn load(
     let page = data.store().timeline(id, before, ENTRIES).await?;
     let deliveries = data.store().deliveries(&DeliveryFilter::Session(id), Page::newest(DELIVERIES)).await?.rows;
     let breaker_open = asker.frame(data, Section::Sessions, "").breaker_open;
-    Ok(Some(Loaded { detail, entries: page.entries, older: page.older, deliveries, breaker_open, now: data.now() }))
+    let turn_in = data.handle.as_ref().and_then(|handle| handle.turn_in(id));
+    let now = data.now();
+    Ok(Some(Loaded { detail, entries: page.entries, older: page.older, deliveries, breaker_open, now, turn_in }))
 }
 
 impl Loaded {
+    /// The trace of the forced ping that was over last, if it can be one that was asked for at `since`.
+    pub(super) fn ping_trace(&self, data: &Data, since: Option<Timestamp>) -> Option<String> {
+        let done = self.entries.iter().find(|entry| entry.note.kind == TimelineKind::PingDone)?;
+        // A ping may be over before the form's handler has looked at the clock.
+        let is_this = since.is_none_or(|since| done.at.after(Duration::from_secs(2)) >= since);
+        data.traces.link(done.note.traceparent.as_deref()).filter(|_| is_this)
+    }
+
     pub(super) fn subject(&self) -> Subject {
         let row = &self.detail.row;
         let newest = |kind: TimelineKind| self.entries.iter().find(|entry| entry.note.kind == kind);
@@ -74,6 +88,7 @@ impl Loaded {
                 push: self.deliveries.first().map(|row| delivery::last(row, self.breaker_open)),
                 revoked_by: newest(TimelineKind::Ended).and_then(|entry| entry.note.staff.clone()),
                 max_refusals: Rules::default().max_refusals,
+                turn_in: self.turn_in,
             },
             user: row.user.clone(),
             device: row.device.clone(),
@@ -98,16 +113,17 @@ pub(super) async fn page(
     let before = asked.before.as_deref().and_then(TimelineCursor::parse);
     let Some(loaded) = load(&data, &asker, &id, before).await? else { return Ok(unknown(&data, &asker, id)) };
     let subject = loaded.subject();
-    data.auth.audit(&asker.staff, &client, AuditAction::SessionViewed, subject.id.clone(), None).await?;
+    asker.looks(&data, &client, AuditAction::SessionViewed, subject.id.clone()).await?;
 
     let now = loaded.now;
     let show = Show::parse(&asked.show);
     let life = &subject.facts.life;
+    let traces = &data.traces;
     let mut entries: Vec<_> = loaded
         .entries
         .iter()
         .filter(|entry| timeline::is_in(show, entry))
-        .map(|entry| timeline::entry(entry, now))
+        .map(|entry| Entry { trace: traces.link(entry.note.traceparent.as_deref()), ..timeline::entry(entry, now) })
         .collect();
     if life.failure.is_some()
         && let Some(latest) =
@@ -144,9 +160,14 @@ pub(super) async fn page(
             topic: detail.push.topic.clone(),
         },
         trace_until: detail.trace_until,
-        fault_trace: None,
-        traces: Vec::new(),
-        deliveries: loaded.deliveries.iter().cloned().map(|row| delivery::line(row, loaded.breaker_open)).collect(),
+        fault_trace: life.failure.as_ref().and_then(|_| traces.newest(&loaded.entries, &[TimelineKind::Failed])),
+        traces: traces.of_session(detail.traceparent.as_deref(), &loaded.entries, &loaded.deliveries),
+        deliveries: loaded
+            .deliveries
+            .iter()
+            .cloned()
+            .map(|row| delivery::line(row, loaded.breaker_open, traces))
+            .collect(),
         subject,
     };
     let title = page.title();
@@ -188,19 +209,27 @@ struct StoredLine {
     who: String,
     #[serde(default)]
     text: String,
+    /// In the first line: when it began.
+    #[serde(default)]
+    at: Option<i64>,
 }
 
 /// The handshake: one JSON object a line. What can't be read is left out; it is told, not decided on.
 fn handshake(detail: &SessionDetail) -> Option<Handshake> {
-    let lines: Vec<Line> = detail
-        .handshake
-        .as_deref()?
-        .lines()
-        .filter_map(|line| serde_json::from_str::<StoredLine>(line).ok())
+    let stored: Vec<StoredLine> =
+        detail.handshake.as_deref()?.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let at = stored.first().and_then(|line| line.at).map(Timestamp::from_millis);
+    let lines: Vec<Line> = stored
+        .into_iter()
         .map(|line| {
             let from_server = line.who != "client";
             let words: Vec<&str> = line.text.split(' ').take(2).collect();
-            let is_bad = from_server && matches!(words.as_slice(), [_, "NO" | "BAD" | "BYE"]);
+            let is_bad = from_server
+                && match words.as_slice() {
+                    ["HTTP/1.1", status] => status.starts_with(['4', '5']) && *status != "451",
+                    [_, "NO" | "BAD" | "BYE"] => true,
+                    _ => false,
+                };
             Line { millis: line.ms, from_server, text: line.text, is_bad }
         })
         .collect();
@@ -211,12 +240,13 @@ fn handshake(detail: &SessionDetail) -> Option<Handshake> {
         .next_back()
         .map(|list| list.split(']').next().unwrap_or(list).to_owned());
     let mail = &detail.row.mail;
-    let took = lines.last().map(|line| format!("ready in {}", took(line.millis)));
+    let agreed = lines.iter().find(|line| line.from_server && line.text.starts_with("TLS"));
+    let tls = agreed.map_or_else(|| security(mail).to_owned(), |line| line.text.clone());
     (!lines.is_empty()).then(|| Handshake {
-        at: detail.row.connected_at,
+        at: at.or(detail.row.connected_at),
         lines,
         capabilities,
         address: Some(format!("{}, port {}", mail.host(), mail.port())),
-        tls: Some(security(mail).to_owned()).filter(|_| took.is_some()),
+        tls: Some(tls),
     })
 }

@@ -175,6 +175,8 @@ const fn link_of(code: FailureCode) -> usize {
         FailureCode::Throttled
         | FailureCode::LoginRefused
         | FailureCode::LoginDisabled
+        | FailureCode::LoginHeld
+        | FailureCode::LoginPaused
         | FailureCode::AccessDenied
         | FailureCode::ProvisionNeeded => LOGGED_IN,
         FailureCode::RequestRefused
@@ -199,7 +201,7 @@ fn of_failure(facts: &Facts, code: FailureCode) -> Verdict {
         note: worked_before(facts, code).unwrap_or_else(|| code.message().to_owned()),
         tell: words::tell(code),
         helps: Some(code.remedy().to_owned()),
-        by_itself: Some(words::by_itself(code.class())),
+        by_itself: Some(words::by_itself(code)),
         alike: Some(format!("host:{} reason:{}", facts.host, code.as_str())),
     }
 }

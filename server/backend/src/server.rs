@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::NodeId;
+use domain::{LoginRules, NodeId};
 use proto::internal_v1::backend_service_server::BackendServiceServer;
 use store::{Store, StoreError};
-use tokio::sync::Semaphore;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,14 +20,15 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::handle::Handle;
 use crate::listen::Listener;
+use crate::logins::Logins;
 use crate::node;
 use crate::push::apns::{Apns, ApnsError};
 use crate::push::{Channel, Sender};
 use crate::session::Sessions;
 use crate::vault::{KeyError, KeyRing};
 use crate::watch::guard::Guard;
-use crate::watch::imap::{Deadlines, Dialer, DialerError, DialerSettings};
-use crate::watch::{EasDialer, Watcher};
+use crate::watch::imap::{Dialer, DialerError, DialerSettings};
+use crate::watch::{EasDialer, Pace, Watcher};
 
 /// How often what is old is deleted.
 const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -111,7 +111,7 @@ impl Backend {
         let keys = Arc::new(KeyRing::open_or_create(&config.data, clock.now())?);
         let apns = config.apns.as_ref().map(Apns::new).transpose()?.map(Arc::new);
         let guard = Guard::new(config.allow_addresses.clone(), config.allow_ports.clone());
-        let deadlines = Deadlines::default().at_most(Duration::from_secs(config.mail_deadline_seconds.max(1)));
+        let deadlines = config.deadlines();
         let dialer = Arc::new(Dialer::new(DialerSettings {
             extra_ca: config.mail_ca.clone(),
             guard: guard.clone(),
@@ -119,7 +119,7 @@ impl Backend {
             poll_every: Duration::from_secs(config.poll_seconds.max(1)),
         })?);
         let eas_guard = guard.with_ports(config.allow_eas_ports.clone());
-        let eas = Arc::new(EasDialer::new(dialer.clone(), eas_guard, deadlines.command));
+        let eas = Arc::new(EasDialer::new(dialer.clone(), eas_guard, deadlines));
         let store = Store::open(&config.database_url(), node_id(&config)?).await?;
         let listener = Listener::bind(&config.listen).await?;
         let sessions = Sessions {
@@ -128,6 +128,8 @@ impl Backend {
             clock,
             rules: Arc::new(config.rules()),
             push_lifetime: Duration::from_secs(config.push_lifetime_seconds),
+            traced: Arc::default(),
+            logins: Logins::new(LoginRules::default(), clock),
         };
         let fault_pause = Duration::from_secs(config.push_fault_pause_seconds.max(1));
         let channel = apns.clone().map(|apns| apns as Arc<dyn Channel>);
@@ -136,7 +138,7 @@ impl Backend {
             keys: keys.clone(),
             dialer,
             eas: eas.clone(),
-            connects: Semaphore::new(config.concurrent_connects.max(1)),
+            pace: Arc::new(Pace::new(config.pace())),
         };
         Ok(Self {
             listener,
@@ -163,7 +165,12 @@ impl Backend {
 
     /// What staff can do, for the dashboard.
     pub fn handle(&self) -> Handle {
-        Handle { sessions: self.api.sessions.clone(), keys: self.api.keys.clone(), sender: self.sender.clone() }
+        Handle {
+            sessions: self.api.sessions.clone(),
+            keys: self.api.keys.clone(),
+            sender: self.sender.clone(),
+            pace: self.watcher.pace.clone(),
+        }
     }
 
     /// The store.

@@ -8,6 +8,7 @@ mod eas;
 mod failure;
 mod id;
 mod life;
+mod login_budget;
 mod machine;
 mod mail;
 mod push;
@@ -18,6 +19,7 @@ pub use eas::{EasAuthentication, EasCommand, EasHeader, EasRequest, EasTarget, E
 pub use failure::{Evidence, Failure, FailureClass, FailureCode};
 pub use id::{AppId, Context, DeviceId, IdError, KeyId, NodeId, PushId, SessionId, UserId};
 pub use life::{Connect, EndReason, Life, LongPoll, Phase, State};
+pub use login_budget::{AccountKey, Admission, LoginBudget, LoginOutcome, LoginRules};
 pub use machine::{Dice, Effects, Event, Rules};
 pub use mail::{Baseline, HostName, ImapTarget, MailTarget, Mailbox, Mechanism, News, Security, TargetError};
 pub use push::{

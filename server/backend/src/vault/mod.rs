@@ -8,6 +8,7 @@
 mod boxes;
 mod credential;
 mod key_set;
+mod passkey_key;
 mod ring;
 mod sealer;
 mod token;
@@ -15,6 +16,7 @@ mod token;
 pub use boxes::{Binding, OpenError, SealError, seal};
 pub use credential::{Credential, Secret};
 pub use key_set::{KeySetError, verify_key_set};
+pub use passkey_key::PasskeyKey;
 pub use ring::{KeyError, KeyRing};
 pub use sealer::{SecretOpenError, SecretSealError, SecretSealer};
 pub use token::TokenError;

@@ -5,17 +5,21 @@
 
 mod eas;
 pub mod guard;
+mod hold_off;
 pub mod imap;
+mod load;
+mod pace;
 mod strategy;
+mod tell;
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Connect, Event, Failure, Life, Mailbox, Poll, SessionId};
+use domain::{Connect, Event, Failure, HostName, LoginOutcome, Poll, SessionId};
 use proto::trace;
-use store::{Claimed, Note, SessionRecord, Store, StoreError, TimelineKind};
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use store::{Claimed, SessionRecord, Store, StoreError};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
@@ -25,8 +29,12 @@ use crate::session::{Anew, Held, Sessions, Watches};
 use crate::telemetry::{CONNECT, DEADLINE, MAIL, episode};
 use crate::vault::KeyRing;
 pub(crate) use eas::Dialer as EasDialer;
-use imap::{Dialer, Dialled};
-use strategy::{Connection, Heard};
+use hold_off::judged;
+use imap::{Dialer, Dialled, Handshake};
+use pace::Turn;
+pub(crate) use pace::{Pace, PaceRules};
+use strategy::{Again, Connection, Dialling, Heard, account};
+use tell::Forced;
 
 /// The pause after the store failed.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -37,8 +45,8 @@ pub(crate) struct Watcher {
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) dialer: Arc<Dialer>,
     pub(crate) eas: Arc<EasDialer>,
-    /// Connections in the making.
-    pub(crate) connects: Semaphore,
+    /// Whose turn it is to connect.
+    pub(crate) pace: Arc<Pace>,
 }
 
 /// Why an open connection is watched no longer.
@@ -59,28 +67,6 @@ enum Woken {
     Stop,
 }
 
-/// A ping that staff asked for, if they did, and the session's life before it.
-struct Forced<'a> {
-    ping: Option<&'a Ping>,
-    before: &'a Life,
-}
-
-impl Forced<'_> {
-    fn report(&self, report: PingReport) {
-        if let Some(ping) = self.ping {
-            ping.report(report);
-        }
-    }
-
-    fn dialled(&self, dialled: Dialled) {
-        self.report(match dialled {
-            Dialled::Connected => PingReport::Connected,
-            Dialled::LoggedIn => PingReport::LoggedIn,
-            Dialled::Opened => PingReport::Opened,
-        });
-    }
-}
-
 impl Watcher {
     pub(crate) fn store(&self) -> &Store {
         &self.sessions.store
@@ -90,10 +76,19 @@ impl Watcher {
         &self.sessions.watches
     }
 
-    /// Watches a session until it has ended or `stop`. `wake` says that the store has news of it.
-    pub(crate) async fn watch(&self, session: Claimed, wake: &Notify, stop: &CancellationToken) {
-        let id = session.id;
-        if let Some(until) = session.wait_until {
+    /// Watches a session until it has ended or `stop`. `wake` says that the store has news of it. `first` is what was known
+    /// of it when it was claimed, if that was just now.
+    pub(crate) async fn watch(
+        &self,
+        id: SessionId,
+        first: Option<Box<Claimed>>,
+        wake: &Notify,
+        stop: &CancellationToken,
+    ) {
+        let wait_until = first.as_ref().and_then(|first| first.wait_until);
+        // Whoever waits for hours does not keep a name for that.
+        let mut host = first.filter(|_| wait_until.is_none()).and_then(|first| first.host.map(Box::new));
+        if let Some(until) = wait_until {
             tokio::select! {
                 () = self.sessions.clock.sleep_until(until) => {}
                 () = wake.notified() => {}
@@ -104,7 +99,7 @@ impl Watcher {
         let mut connects = true;
         loop {
             let turn = match connects {
-                true => stop.run_until_cancelled(self.connects.acquire()).await.and_then(Result::ok),
+                true => Box::pin(self.turn(id, host.take(), stop)).await,
                 false => None,
             };
             let Some(record) = Box::pin(self.load(id, stop)).await else { return };
@@ -117,7 +112,7 @@ impl Watcher {
                 _ if !held.life.is_live() => return,
                 (Connect::No, turn) if ping.is_some() => {
                     drop(turn);
-                    let turn = stop.run_until_cancelled(self.connects.acquire()).await.and_then(Result::ok);
+                    let turn = Box::pin(self.turn(id, None, stop)).await;
                     let Some(turn) = turn else { return };
                     connects = false;
                     self.attend(record, &mut held, turn, ping, wake, stop).await
@@ -145,16 +140,33 @@ impl Watcher {
         }
     }
 
+    /// Waits for the session's turn to connect; none if there is no such session any more or we are to stop.
+    async fn turn(&self, id: SessionId, host: Option<Box<HostName>>, stop: &CancellationToken) -> Option<Turn> {
+        let host = match host {
+            Some(host) => *host,
+            None => self.host(id, stop).await?,
+        };
+        stop.run_until_cancelled(self.pace.turn(id, &host)).await
+    }
+
     /// Connects, and stays for as long as the session wants that.
     async fn attend(
         &self,
         record: SessionRecord,
         held: &mut Held,
-        turn: SemaphorePermit<'_>,
+        mut turn: Turn,
         ping: Option<Ping>,
         wake: &Notify,
         stop: &CancellationToken,
     ) -> Left {
+        match self.sessions.logins.begin(account(&record)) {
+            Ok(attempt) => turn.is_for(attempt),
+            Err(admission) => {
+                drop(turn);
+                Box::pin(self.hold_off(record, held, ping, admission, stop)).await;
+                return Left::Closed;
+            }
+        }
         let renew_after = record.response_timeout;
         let registration = record.traceparent.clone();
         // Dialling is large and short: it lives in a box of its own, which is gone when it is done.
@@ -167,22 +179,6 @@ impl Watcher {
                 Left::Closed
             }
             None => Left::Closed,
-        }
-    }
-
-    /// The session as the store has it; none if it isn't there any more or we are to stop.
-    async fn load(&self, id: SessionId, stop: &CancellationToken) -> Option<SessionRecord> {
-        loop {
-            match self.store().session(id).await {
-                Ok(record) => return record,
-                Err(error) => {
-                    tracing::error!(session = %id, error = &error as &dyn std::error::Error, "can't load a session");
-                }
-            }
-            tokio::select! {
-                () = tokio::time::sleep(STORE_PAUSE) => {}
-                () = stop.cancelled() => return None,
-            }
         }
     }
 
@@ -228,12 +224,12 @@ impl Watcher {
         &self,
         record: SessionRecord,
         held: &mut Held,
-        turn: SemaphorePermit<'_>,
+        mut turn: Turn,
         ping: Option<Ping>,
         wake: &Notify,
         stop: &CancellationToken,
     ) -> Option<Connection> {
-        let span = episode!(CONNECT, held.id, record.traceparent.as_deref());
+        let span = episode!(CONNECT, held.id, record.traceparent.as_deref(), self.sessions.traced(held.id));
         if let Some(cause) = ping.as_ref().and_then(|ping| ping.actor.traceparent.as_deref()) {
             trace::link_to(&span, cause);
         }
@@ -242,8 +238,16 @@ impl Watcher {
             let before = held.life.clone();
             let forced = Forced { ping: ping.as_ref(), before: &before };
             forced.report(PingReport::Connecting { host: record.mail.host().to_string() });
-            let tell = |dialled| forced.dialled(dialled);
-            let mut dial = pin!(self.dial(&record, ping.is_some(), &tell));
+            let tell = |dialled| {
+                if let Dialled::Resolved(address) = dialled {
+                    self.pace.learn(record.mail.host(), address);
+                }
+                forced.dialled(dialled);
+            };
+            let attempt = turn.take_attempt();
+            let handshake = Handshake::begin(self.sessions.clock.now());
+            let dialling = Dialling { record: &record, forced: ping.is_some(), tell: &tell, handshake: &handshake };
+            let mut dial = pin!(self.dial(dialling));
             let dialled = loop {
                 tokio::select! {
                     dialled = &mut dial => break dialled,
@@ -259,7 +263,14 @@ impl Watcher {
             drop(turn);
             match dialled {
                 Ok(mut connection) => {
-                    self.tell_connected(held.id, began.elapsed(), connection.mailbox());
+                    if let Some(attempt) = attempt {
+                        attempt.end(if connection.is_let_in() {
+                            LoginOutcome::Accepted
+                        } else {
+                            LoginOutcome::Unknown
+                        });
+                    }
+                    self.tell_connected(held.id, began.elapsed(), connection.mailbox(), &handshake);
                     self.report(held, connection.opened(), stop).await;
                     if let Some(early) = connection.early() {
                         self.report(held, early, stop).await;
@@ -268,6 +279,10 @@ impl Watcher {
                     Some(connection)
                 }
                 Err(failure) => {
+                    let failure = judged(failure, attempt);
+                    if let Some(lines) = handshake.take_lines() {
+                        self.store().tried(held.id, lines);
+                    }
                     self.tell_pinged(&forced, held, Err(&failure));
                     self.fail(held, failure, Duration::ZERO, stop).await;
                     None
@@ -276,58 +291,6 @@ impl Watcher {
         }
         .instrument(span)
         .await
-    }
-
-    /// Has the timeline tell of a connection. Nobody waits for that.
-    fn tell_connected(&self, id: SessionId, took: Duration, mailbox: Option<Mailbox>) {
-        let note =
-            Note::connected(took, mailbox.map(|mailbox| mailbox.uid_next.get())).traced(trace::current_traceparent());
-        self.store().connected(id, self.sessions.clock.now(), store::Connection { note, handshake: None });
-    }
-
-    /// Has whoever asked for a ping, and the timeline, told what it found.
-    fn tell_pinged(&self, forced: &Forced<'_>, held: &Held, found: Result<Option<Mailbox>, &Failure>) {
-        let Some(ping) = forced.ping else { return };
-        let note = Note::new(TimelineKind::PingDone).staff(Some(ping.actor.staff.clone()));
-        let note = match found {
-            Ok(mailbox) => {
-                let after = mailbox.map(|mailbox| mailbox.uid_next.get());
-                let before = forced.before.baseline.map(|baseline| baseline.uid_next.get()).or(after);
-                ping.report(match (before, after) {
-                    (Some(before), Some(after)) => PingReport::Asked { before, after },
-                    _ => PingReport::Polled,
-                });
-                ping.report(match &held.life {
-                    life if life.owed => PingReport::Gathered,
-                    life if life.silence > forced.before.silence => PingReport::Pushed,
-                    _ => PingReport::NothingNew,
-                });
-                match (before, after) {
-                    (Some(before), Some(after)) => note.numbers(Some(before.into()), Some(after.into())),
-                    _ if held.life.owed || held.life.silence > forced.before.silence => note.detail("changed"),
-                    _ => note.detail("unchanged"),
-                }
-            }
-            Err(failure) => {
-                let (code, evidence) = (failure.code, failure.evidence.as_str().to_owned());
-                ping.report(PingReport::Failed { code, evidence: evidence.clone() });
-                note.detail(format!("{code} {evidence}").trim_end().to_owned())
-            }
-        };
-        self.store().note_later(held.id, self.sessions.clock.now(), note.traced(trace::current_traceparent()));
-    }
-
-    async fn fail(&self, held: &mut Held, failure: Failure, lived: Duration, stop: &CancellationToken) {
-        let span = Span::current();
-        span.record("pinger.failure", failure.code.as_str());
-        span.record("otel.status_code", "ERROR");
-        tracing::warn!(
-            session = %held.id,
-            code = failure.code.as_str(),
-            evidence = failure.evidence.as_str(),
-            "the mail server can't be watched"
-        );
-        self.report(held, Event::Failed { failure, lived }, stop).await;
     }
 
     /// A ping that staff asked for, on an open connection.
@@ -339,7 +302,7 @@ impl Watcher {
         registration: Option<&str>,
         stop: &CancellationToken,
     ) -> Result<(), Failure> {
-        let span = episode!(MAIL, held.id, registration);
+        let span = episode!(MAIL, held.id, registration, self.sessions.traced(held.id));
         if let Some(cause) = ping.actor.traceparent.as_deref() {
             trace::link_to(&span, cause);
         }
@@ -386,18 +349,18 @@ impl Watcher {
             }
             if let Some(ping) = self.watches().take_ping(held.id) {
                 if let Err(failure) = Box::pin(self.ping(&mut connection, held, &ping, registration, stop)).await {
-                    let span = episode!(CONNECT, held.id, registration);
+                    let span = episode!(CONNECT, held.id, registration, self.sessions.traced(held.id));
                     Box::pin(self.fail(held, failure, since.elapsed(), stop).instrument(span)).await;
                     return Left::Closed;
                 }
                 continue;
             }
             if connection.rests() {
-                match Box::pin(self.ask_again(&mut connection, held, stop)).await {
-                    Ok(true) => {}
-                    Ok(false) => return Left::Closed,
+                match Box::pin(self.ask_again(&mut connection, held, wake, stop)).await {
+                    Ok(Again::Asked) => {}
+                    Ok(Again::Otherwise) => return Left::Closed,
                     Err(failure) => {
-                        let span = episode!(CONNECT, held.id, registration);
+                        let span = episode!(CONNECT, held.id, registration, self.sessions.traced(held.id));
                         Box::pin(self.fail(held, failure, since.elapsed(), stop).instrument(span)).await;
                         return Left::Closed;
                     }
@@ -410,22 +373,28 @@ impl Watcher {
                 () = stop.cancelled() => Woken::Stop,
             };
             match woken {
-                Woken::Server(Ok(Heard::Hint)) => mail = Some(episode!(MAIL, held.id, registration)),
                 Woken::Server(Ok(Heard::Rests)) => {}
+                Woken::Server(Ok(Heard::Hint)) => {
+                    mail = Some(episode!(MAIL, held.id, registration, self.sessions.traced(held.id)))
+                }
                 Woken::Server(Ok(Heard::Event(event))) => {
                     let span = mail.take().unwrap_or_else(|| match event {
-                        Event::Polled { poll: Poll::Changed, .. } => episode!(MAIL, held.id, registration),
+                        Event::Polled { poll: Poll::Changed, .. } => {
+                            episode!(MAIL, held.id, registration, self.sessions.traced(held.id))
+                        }
                         _ => Span::none(),
                     });
                     Box::pin(self.report(held, event, stop).instrument(span)).await;
                 }
                 Woken::Server(Err(failure)) => {
-                    let span = mail.take().unwrap_or_else(|| episode!(CONNECT, held.id, registration));
+                    let span = mail
+                        .take()
+                        .unwrap_or_else(|| episode!(CONNECT, held.id, registration, self.sessions.traced(held.id)));
                     Box::pin(self.fail(held, failure, since.elapsed(), stop).instrument(span)).await;
                     return Left::Closed;
                 }
                 Woken::Deadline => {
-                    let span = episode!(DEADLINE, held.id, registration);
+                    let span = episode!(DEADLINE, held.id, registration, self.sessions.traced(held.id));
                     Box::pin(self.report(held, Event::Tick, stop).instrument(span)).await;
                 }
                 Woken::Call => match Box::pin(self.load(held.id, stop)).await {

@@ -3,14 +3,19 @@
 
 use std::time::Duration;
 
-use domain::{Event, Evidence, Failure, FailureCode, MailTarget, Mailbox};
+use domain::{
+    AccountKey, Admission, Event, Evidence, Failure, FailureCode, LoginOutcome, MailTarget, Mailbox, Timestamp,
+};
 use store::SessionRecord;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 
-use super::imap::Dialled;
+use super::hold_off::{BUSY_PAUSE, outcome};
+use super::imap::{Dialled, Handshake};
 use super::{Watcher, eas, imap};
+use crate::logins::Logins;
 use crate::session::Held;
 use crate::vault::{Binding, Credential, OpenError};
 
@@ -19,7 +24,33 @@ pub(super) enum Connection {
     /// IMAP, with IDLE or polls.
     Imap(imap::Connection),
     /// ActiveSync's long polls. In a box, so that IMAP's idle sessions don't pay for it.
-    Eas(Box<eas::Connection>),
+    Eas(Box<Polls>),
+}
+
+/// Long polls: each is a log-in, which is answered when the poll is.
+pub(super) struct Polls {
+    connection: eas::Connection,
+    account: AccountKey,
+    logins: Logins,
+}
+
+/// What a connection is made with.
+#[derive(Clone, Copy)]
+pub(super) struct Dialling<'a> {
+    pub(super) record: &'a SessionRecord,
+    /// Somebody waits for what it finds.
+    pub(super) forced: bool,
+    /// Is told how far it has come.
+    pub(super) tell: &'a (dyn Fn(Dialled) + Send + Sync),
+    pub(super) handshake: &'a Handshake,
+}
+
+/// What became of the next question of a watch that rested.
+pub(super) enum Again {
+    /// It is asked.
+    Asked,
+    /// It is not: the session is gone or no longer what it was, there is a call for it, or we are to stop.
+    Otherwise,
 }
 
 /// What a wait came to.
@@ -53,7 +84,7 @@ impl Connection {
     pub(super) fn early(&mut self) -> Option<Event> {
         match self {
             Self::Imap(_) => None,
-            Self::Eas(connection) => connection.take_early().map(polled),
+            Self::Eas(polls) => polls.connection.take_early().map(polled),
         }
     }
 
@@ -61,7 +92,15 @@ impl Connection {
     pub(super) fn rests(&self) -> bool {
         match self {
             Self::Imap(_) => false,
-            Self::Eas(connection) => connection.rests(),
+            Self::Eas(polls) => polls.connection.rests(),
+        }
+    }
+
+    /// Whether the server has said that it takes the credential. One that holds a poll has not, yet.
+    pub(super) fn is_let_in(&self) -> bool {
+        match self {
+            Self::Imap(_) => true,
+            Self::Eas(polls) => polls.connection.is_answered(),
         }
     }
 
@@ -89,10 +128,24 @@ impl Connection {
                 let mailbox = Box::pin(connection.news().instrument(mail.clone())).await?;
                 Ok(Heard::Event(Event::Checked(mailbox)))
             }
-            (Self::Eas(connection), _) => Ok(match Box::pin(connection.answer()).await? {
-                eas::Heard::Answered(answered) => Heard::Event(polled(answered)),
-                eas::Heard::Again => Heard::Rests,
-            }),
+            (Self::Eas(polls), _) => polls.hear().await,
+        }
+    }
+}
+
+impl Polls {
+    async fn hear(&mut self) -> Result<Heard, Failure> {
+        let heard = Box::pin(self.connection.answer()).await;
+        match heard {
+            Ok(eas::Heard::Answered(answered)) => {
+                self.logins.answered(&self.account, LoginOutcome::Accepted);
+                Ok(Heard::Event(polled(answered)))
+            }
+            Ok(eas::Heard::Again) => Ok(Heard::Rests),
+            Err(failure) => {
+                self.logins.answered(&self.account, outcome(&failure));
+                Err(failure)
+            }
         }
     }
 }
@@ -102,23 +155,25 @@ fn polled(answered: eas::Answered) -> Event {
     Event::Polled { poll, took, asked }
 }
 
+/// The mail account that a session logs in to.
+pub(super) fn account(record: &SessionRecord) -> AccountKey {
+    AccountKey { host: record.mail.host().clone(), address_hash: record.address_hash.clone() }
+}
+
 impl Watcher {
     /// Connects to whatever the session is watched at, and sees what is new.
-    pub(super) async fn dial(
-        &self,
-        record: &SessionRecord,
-        forced: bool,
-        tell: &(dyn Fn(Dialled) + Send + Sync),
-    ) -> Result<Connection, Failure> {
+    pub(super) async fn dial(&self, dialling: Dialling<'_>) -> Result<Connection, Failure> {
+        let Dialling { record, forced, tell, handshake } = dialling;
         let credential = self.credential(record)?;
         match &record.mail {
             MailTarget::Imap(target) => {
-                self.dialer.connect_telling(target, &credential, tell).await.map(Connection::Imap)
+                self.dialer.connect_telling(target, &credential, tell, handshake).await.map(Connection::Imap)
             }
             MailTarget::Eas(target) => {
-                let tell = || tell(Dialled::Connected);
-                let connected = self.eas.connect(target, record.response_timeout, &credential, forced, &tell);
-                connected.await.map(|connection| Connection::Eas(Box::new(connection)))
+                let telling = eas::Telling { dialled: tell, handshake };
+                let connected = self.eas.connect(target, record.response_timeout, &credential, forced, telling).await?;
+                let (account, logins) = (account(record), self.sessions.logins.clone());
+                Ok(Connection::Eas(Box::new(Polls { connection: connected, account, logins })))
             }
         }
     }
@@ -132,23 +187,50 @@ impl Watcher {
         self.keys.open(sealed, &binding).map_err(unreadable)
     }
 
-    /// Sends the next question of a watch that rests. `false` if the session is gone, or no longer what it was.
+    /// Sends the next question of a watch that rests. If that takes a connection, it takes a turn; and it is a log-in, so
+    /// that there must be a budget for it.
     pub(super) async fn ask_again(
         &self,
         connection: &mut Connection,
         held: &Held,
+        wake: &Notify,
         stop: &CancellationToken,
-    ) -> Result<bool, Failure> {
-        let Connection::Eas(connection) = connection else { return Ok(true) };
-        let Some(record) = self.load(held.id, stop).await else { return Ok(false) };
-        let (MailTarget::Eas(target), true) = (&record.mail, record.revision == held.revision) else {
-            return Ok(false);
-        };
-        let asked = async { connection.ask(&self.eas, target, &self.credential(&record)?).await };
-        match stop.run_until_cancelled(asked).await {
-            Some(asked) => asked.map(|()| true),
-            None => Ok(false),
+    ) -> Result<Again, Failure> {
+        let Connection::Eas(polls) = connection else { return Ok(Again::Asked) };
+        tokio::select! {
+            asked = self.ask_polls(polls, held, stop) => asked,
+            () = wake.notified() => Ok(Again::Otherwise),
+            () = stop.cancelled() => Ok(Again::Otherwise),
         }
+    }
+
+    async fn ask_polls(&self, polls: &mut Polls, held: &Held, stop: &CancellationToken) -> Result<Again, Failure> {
+        let Some(record) = self.load(held.id, stop).await else { return Ok(Again::Otherwise) };
+        let (MailTarget::Eas(target), true) = (&record.mail, record.revision == held.revision) else {
+            return Ok(Again::Otherwise);
+        };
+        let _turn = match polls.connection.is_kept() {
+            true => None,
+            false => Some(self.pace.turn(held.id, &polls.connection.host(target)).await),
+        };
+        let attempt = loop {
+            match polls.logins.begin(polls.account.clone()) {
+                Ok(attempt) => break attempt,
+                Err(Admission::Spent { until, host }) => return Err(self.spent(until, host)),
+                Err(_) => tokio::time::sleep(BUSY_PAUSE).await,
+            }
+        };
+        // Nobody looks at what passes when a connection is made anew between two polls.
+        let unseen = Handshake::begin(Timestamp::from_millis(0));
+        let host = polls.connection.host(target);
+        let resolved = |address| self.pace.learn(&host, address);
+        let credential = self.credential(&record)?;
+        let asking =
+            eas::Asking { dialer: &self.eas, target, credential: &credential, handshake: &unseen, resolved: &resolved };
+        polls.connection.ask(asking).await?;
+        // How it went is known when the poll is answered.
+        attempt.end(LoginOutcome::Unknown);
+        Ok(Again::Asked)
     }
 
     /// Asks now, whether or not the server told of anything, and answers what to tell the machine. For a long poll it is
@@ -159,14 +241,16 @@ impl Watcher {
         held: &Held,
         stop: &CancellationToken,
     ) -> Result<(Event, Option<Mailbox>), Failure> {
-        if let Connection::Imap(connection) = connection {
-            return connection.ping().await.map(|mailbox| (Event::Checked(mailbox), Some(mailbox)));
-        }
-        loop {
-            if !self.ask_again(connection, held, stop).await? {
-                return Ok((Event::Tick, None));
+        let polls = match connection {
+            Connection::Imap(connection) => {
+                return connection.ping().await.map(|mailbox| (Event::Checked(mailbox), Some(mailbox)));
             }
-            match timeout(eas::FORCED_SETTLE, connection.hear(Duration::MAX, None)).await {
+            Connection::Eas(polls) => polls,
+        };
+        loop {
+            let asked = stop.run_until_cancelled(self.ask_polls(polls, held, stop)).await;
+            let Some(Again::Asked) = asked.transpose()? else { return Ok((Event::Tick, None)) };
+            match timeout(eas::FORCED_SETTLE, polls.hear()).await {
                 Err(_) => return Ok((Event::Polling, None)),
                 Ok(heard) => match heard? {
                     Heard::Event(event) => return Ok((event, None)),

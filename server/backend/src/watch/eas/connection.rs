@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{EasCommand, EasTarget, EasUrl, Failure, FailureCode, Poll};
+use domain::{EasCommand, EasTarget, EasUrl, Failure, FailureCode, HostName, Poll};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -10,8 +10,8 @@ use tokio_rustls::client::TlsStream;
 
 use super::answer::{Meaning, meaning};
 use super::http::{self, Broken, Reader};
-use super::{Dialer, failure};
-use crate::vault::Credential;
+use super::record::Recorder;
+use super::{Asking, failure};
 
 /// Redirections in a row that are followed.
 const REDIRECTS: u32 = 3;
@@ -89,31 +89,50 @@ impl Connection {
         self.since.is_none() && self.early.is_none()
     }
 
+    /// Whether the server has answered at once: then it took the credential.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.early.is_some()
+    }
+
+    /// Whether the next poll goes over the connection that there is.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.since.is_none() && self.line.as_ref().is_some_and(|line| line.reader.is_untouched())
+    }
+
+    /// The server that the next poll goes to.
+    pub(crate) fn host(&self, target: &EasTarget) -> HostName {
+        self.url(target).host().clone()
+    }
+
+    fn url(&self, target: &EasTarget) -> EasUrl {
+        self.location.as_ref().map_or_else(|| target.url.clone(), |location| target.url.moved_to(location))
+    }
+
     /// What the server answered at once, if it did.
     pub(crate) fn take_early(&mut self) -> Option<Answered> {
         self.early.take()
     }
 
     /// Sends a poll. One that is under way is given up.
-    pub(crate) async fn ask(
-        &mut self,
-        dialer: &Dialer,
-        target: &EasTarget,
-        credential: &Credential,
-    ) -> Result<(), Failure> {
+    pub(crate) async fn ask(&mut self, asking: Asking<'_>) -> Result<(), Failure> {
+        let Asking { dialer, target, credential, handshake, resolved } = asking;
         let under_way = self.since.take().is_some();
         (self.begun, self.early) = (None, None);
         let kept = self.line.take().filter(|line| !under_way && line.reader.is_untouched());
-        let url = self.location.as_ref().map_or_else(|| target.url.clone(), |location| target.url.moved_to(location));
+        let url = self.url(target);
         let mut line = match kept {
             Some(line) => line,
             None => {
                 let addresses = dialer.guard.resolve(url.host(), url.port()).await?;
-                let stream = dialer.tls.encrypted(&addresses, url.host()).await?;
+                if let Some(first) = addresses.first() {
+                    resolved(first.ip());
+                }
+                let stream = dialer.tls.encrypted(&addresses, url.host(), handshake).await?;
                 Line { stream, reader: Reader::default(), used: false }
             }
         };
         let request = http::request(&url, &target.request, credential);
+        Recorder::new(handshake, credential).asked(&url, target);
         let written = async {
             line.stream.write_all(&request).await?;
             line.stream.flush().await
@@ -131,21 +150,19 @@ impl Connection {
     }
 
     /// Waits for a moment, in case the server answers at once; follows redirections.
-    pub(crate) async fn settle(
-        &mut self,
-        dialer: &Dialer,
-        target: &EasTarget,
-        credential: &Credential,
-        settle: Duration,
-    ) -> Result<(), Failure> {
+    pub(crate) async fn settle(&mut self, asking: Asking<'_>, settle: Duration) -> Result<(), Failure> {
+        let recorder = Recorder::new(asking.handshake, asking.credential);
         loop {
-            match timeout(settle, self.answer()).await {
-                Err(_) => return Ok(()),
+            match timeout(settle, self.hear(Some(recorder))).await {
+                Err(_) => {
+                    asking.handshake.said("the server holds the poll, as it should");
+                    return Ok(());
+                }
                 Ok(Ok(Heard::Answered(answered))) => {
                     self.early = Some(answered);
                     return Ok(());
                 }
-                Ok(Ok(Heard::Again)) => self.ask(dialer, target, credential).await?,
+                Ok(Ok(Heard::Again)) => self.ask(asking).await?,
                 Ok(Err(failure)) => return Err(failure),
             }
         }
@@ -153,6 +170,10 @@ impl Connection {
 
     /// Waits for the answer: a tenth longer than the poll may last, and not much longer once it has begun.
     pub(crate) async fn answer(&mut self) -> Result<Heard, Failure> {
+        self.hear(None).await
+    }
+
+    async fn hear(&mut self, recorder: Option<Recorder<'_>>) -> Result<Heard, Failure> {
         if let Some(early) = self.early.take() {
             return Ok(Heard::Answered(early));
         }
@@ -194,7 +215,11 @@ impl Connection {
             self.line = None;
         }
         tracing::Span::current().record("http.response.status_code", response.status);
-        match meaning(&response, self.command, &self.no_change_body)? {
+        let meaning = meaning(&response, self.command, &self.no_change_body);
+        if let Some(recorder) = recorder {
+            recorder.answered(&response, &meaning);
+        }
+        match meaning? {
             Meaning::Poll(poll) => {
                 self.redirects = 0;
                 Ok(Heard::Answered(Answered { poll, took: since.elapsed(), asked: self.wait }))

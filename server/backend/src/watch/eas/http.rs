@@ -22,6 +22,10 @@ const BODY: usize = 64 * 1024;
 /// The most headers of an answer.
 const HEADERS: usize = 64;
 
+/// Headers that say what a server is and why it answers so.
+const TELLING: [&str; 6] =
+    ["Server", "MS-Server-ActiveSync", "WWW-Authenticate", "Retry-After", "X-MS-Location", "Content-Type"];
+
 /// Answers that announce another one (1xx), one after the other.
 const INTERIM: usize = 4;
 
@@ -73,6 +77,8 @@ pub(super) struct Response {
     pub(super) retry_after: Option<Duration>,
     /// `X-MS-Location`: where a server of the account is.
     pub(super) location: Option<String>,
+    /// The headers that say what the server is and why it answers so, as they came.
+    pub(super) telling: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
     /// The body was longer than what is kept of it.
     pub(super) cut: bool,
@@ -271,6 +277,8 @@ impl Reader {
         response.status = status;
         response.retry_after = all("retry-after").find_map(|value| value.parse().ok()).map(Duration::from_secs);
         response.location = all("x-ms-location").next().map(str::to_owned);
+        let first = |name: &&str| all(name).next().map(|value| ((*name).to_owned(), value.to_owned()));
+        response.telling = TELLING.iter().filter_map(first).collect();
         response.keeps =
             if parsed.version == Some(0) { lists("connection", "keep-alive") } else { !lists("connection", "close") };
         let mut lengths = all("content-length");

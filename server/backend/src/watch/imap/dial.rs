@@ -18,6 +18,7 @@ use tracing::Instrument;
 
 use super::connection::{Patience, Watch};
 use super::examine::examine;
+use super::handshake::{Handshake, Recorder};
 use super::login::{Login, Tap};
 use super::refusal::failure;
 use super::{Connection, Dialer, Dialled, name, note, span};
@@ -79,31 +80,36 @@ impl Dialer {
         target: &ImapTarget,
         credential: &Credential,
         tell: &(dyn Fn(Dialled) + Send + Sync),
+        handshake: &Handshake,
     ) -> Result<Connection, Failure> {
         // A credential that can't fit needs no connection to find out.
-        Login::new(target.mechanism, credential)?;
+        let login = Login::new(target.mechanism, credential)?;
+        let recorder = Recorder { handshake, login: &login };
         let addresses = self.guard.resolve(&target.host, target.port).await?;
-        let stream = self.reach(&addresses).await?;
+        if let Some(first) = addresses.first() {
+            tell(Dialled::Resolved(first.ip()));
+        }
+        let stream = self.reach(&addresses, handshake).await?;
         let mut tap = match target.security {
             Security::Tls => {
-                let mut tap = Tap::new(self.encrypt(stream, &target.host).await?);
+                let mut tap = Tap::new(self.encrypt(stream, &target.host, handshake).await?, recorder);
                 tap.greeting(&self.deadlines).await?;
                 tap
             }
-            Security::StartTls => self.upgrade(stream, &target.host).await?,
+            Security::StartTls => self.upgrade(stream, &target.host, recorder).await?,
         };
 
         tell(Dialled::Connected);
-        let login = span!("imap.login", target.host, target.port);
-        let offered = tap.login(target.mechanism, credential, &self.deadlines).instrument(login.clone()).await;
-        note(&login, &offered);
+        let logging_in = span!("imap.login", target.host, target.port);
+        let offered = tap.login(&self.deadlines).instrument(logging_in.clone()).await;
+        note(&logging_in, &offered);
         let idle = offered?.idle;
         tell(Dialled::LoggedIn);
 
         let mut wire = tap.into_wire();
         let name = name::quoted(&target.mailbox);
         let opening = span!("imap.examine", target.host, target.port);
-        let opened = examine(&mut wire, &name, self.deadlines.command).instrument(opening.clone()).await;
+        let opened = examine(&mut wire, &name, self.deadlines.command, recorder).instrument(opening.clone()).await;
         note(&opening, &opened);
         let patience = Patience { command: self.deadlines.command, poll_every: self.poll_every };
         // Servers like to name the account in what they say of its mailboxes.
@@ -118,9 +124,10 @@ impl Dialer {
     }
 
     /// Connects to the first of these addresses that takes it.
-    async fn reach(&self, addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
+    async fn reach(&self, addresses: &[SocketAddr], handshake: &Handshake) -> Result<TcpStream, Failure> {
         let mut last = failure(FailureCode::ConnectTimeout, "no address");
         for address in addresses {
+            handshake.said(&format!("connects to {address}"));
             match timeout(self.deadlines.connect, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
                     // Commands are small, and each waits for its answer.
@@ -144,18 +151,27 @@ impl Dialer {
         &self,
         addresses: &[SocketAddr],
         host: &HostName,
+        handshake: &Handshake,
     ) -> Result<Box<TlsStream<TcpStream>>, Failure> {
-        let stream = self.reach(addresses).await?;
-        self.encrypt(stream, host).await
+        let stream = self.reach(addresses, handshake).await?;
+        self.encrypt(stream, host, handshake).await
     }
 
-    async fn encrypt(&self, stream: TcpStream, host: &HostName) -> Result<Box<TlsStream<TcpStream>>, Failure> {
+    async fn encrypt(
+        &self,
+        stream: TcpStream,
+        host: &HostName,
+        handshake: &Handshake,
+    ) -> Result<Box<TlsStream<TcpStream>>, Failure> {
         let Ok(name) = ServerName::try_from(host.as_str().to_owned()) else {
             return Err(failure(FailureCode::CertificateInvalid, "no certificate can have this name"));
         };
-        let handshake = TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream);
-        match timeout(self.deadlines.tls, handshake).await {
-            Ok(Ok(stream)) => Ok(Box::new(stream)),
+        let connecting = TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream);
+        match timeout(self.deadlines.tls, connecting).await {
+            Ok(Ok(stream)) => {
+                handshake.encrypted(stream.get_ref().1);
+                Ok(Box::new(stream))
+            }
             Ok(Err(error)) => Err(unencrypted(&error)),
             Err(_) => {
                 let evidence = format!("no TLS handshake within {} s", self.deadlines.tls.as_secs_f32());
@@ -165,15 +181,20 @@ impl Dialer {
     }
 
     /// Greeting and STARTTLS in clear, then TLS.
-    async fn upgrade(&self, stream: TcpStream, host: &HostName) -> Result<Tap<Box<TlsStream<TcpStream>>>, Failure> {
-        let mut tap = Tap::new(stream);
+    async fn upgrade<'a>(
+        &self,
+        stream: TcpStream,
+        host: &HostName,
+        recorder: Recorder<'a>,
+    ) -> Result<Tap<'a, Box<TlsStream<TcpStream>>>, Failure> {
+        let mut tap = Tap::new(stream, recorder);
         tap.greeting(&self.deadlines).await?;
         tap.starttls(&self.deadlines).await?;
         // Whatever was said in clear after the server's OK was said by nobody knows whom, to be taken for an answer in TLS.
         let Some(stream) = tap.into_wire().into_stream() else {
             return Err(failure(FailureCode::ProtocolError, "bytes in clear after the answer to STARTTLS"));
         };
-        Ok(Tap::after_starttls(self.encrypt(stream, host).await?))
+        Ok(Tap::after_starttls(self.encrypt(stream, host, recorder.handshake).await?, recorder))
     }
 }
 

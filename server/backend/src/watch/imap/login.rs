@@ -22,8 +22,9 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::Deadlines;
+use super::handshake::Recorder;
 use super::line::{Capabilities, Code, Line, Outcome};
-use super::refusal::{code_or_throttled, failure, retry_after};
+use super::refusal::{failure, known_code, retry_after, sorted};
 use super::wire::{Wire, WireError};
 use crate::vault::{Credential, Secret};
 
@@ -34,8 +35,9 @@ const _: () = assert!(log::STATIC_MAX_LEVEL as usize <= log::LevelFilter::Debug 
 pub(super) const LOGIN_ALLOWANCE: usize = 256 * 1024;
 
 /// Stands between a server and async-imap.
-pub(super) struct Tap<S> {
+pub(super) struct Tap<'a, S> {
     wire: Wire<S>,
+    recorder: Recorder<'a>,
     /// What async-imap has yet to read.
     handing: Vec<u8>,
     greeted: bool,
@@ -53,20 +55,20 @@ enum Fault {
     NotImap,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Tap<S> {
+impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Tap<'a, S> {
     /// A tap on a connection whose greeting is still to come.
-    pub(super) fn new(stream: S) -> Self {
-        Self::on(Wire::new(stream, LOGIN_ALLOWANCE), false)
+    pub(super) fn new(stream: S, recorder: Recorder<'a>) -> Self {
+        Self::on(Wire::new(stream, LOGIN_ALLOWANCE), recorder, false)
     }
 
     /// A tap on a connection that has changed to TLS: there is no second greeting, and nothing said before it counts
     /// (RFC 3501 §6.2.1).
-    pub(super) fn after_starttls(stream: S) -> Self {
-        Self::on(Wire::new(stream, LOGIN_ALLOWANCE), true)
+    pub(super) fn after_starttls(stream: S, recorder: Recorder<'a>) -> Self {
+        Self::on(Wire::new(stream, LOGIN_ALLOWANCE), recorder, true)
     }
 
-    fn on(wire: Wire<S>, greeted: bool) -> Self {
-        Self { wire, handing: Vec::new(), greeted, capabilities: None, last: Vec::new(), fault: None }
+    fn on(wire: Wire<S>, recorder: Recorder<'a>, greeted: bool) -> Self {
+        Self { wire, recorder, handing: Vec::new(), greeted, capabilities: None, last: Vec::new(), fault: None }
     }
 
     /// The wire, for those who come after the login.
@@ -103,6 +105,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Tap<S> {
     }
 
     async fn command(&mut self, command: &str, deadlines: &Deadlines, refused: FailureCode) -> Result<(), Failure> {
+        self.recorder.said(command);
         let mut client = Client::new(&mut *self);
         let answer = timeout(deadlines.command, client.run_command_and_check_ok(command, None)).await;
         drop(client);
@@ -114,15 +117,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Tap<S> {
     }
 
     /// Logs in, and answers what the server offers from now on.
-    pub(super) async fn login(
-        &mut self,
-        mechanism: Mechanism,
-        credential: &Credential,
-        deadlines: &Deadlines,
-    ) -> Result<Capabilities, Failure> {
-        let login = Login::new(mechanism, credential)?;
+    pub(super) async fn login(&mut self, deadlines: &Deadlines) -> Result<Capabilities, Failure> {
+        let login = self.recorder.login;
         let offered = self.capabilities(deadlines).await?;
-        let possible = match mechanism {
+        let possible = match login.mechanism {
             Mechanism::Plain => offered.auth_plain,
             Mechanism::Login => !offered.login_disabled,
             Mechanism::XOAuth2 => offered.auth_xoauth2,
@@ -132,9 +130,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Tap<S> {
         }
         // What is offered to somebody who is logged in is another matter (RFC 3501 §6.2.3).
         self.capabilities = None;
+        self.recorder.said(match login.mechanism {
+            Mechanism::Login => "LOGIN [credential]",
+            Mechanism::Plain => "AUTHENTICATE PLAIN [credential]",
+            Mechanism::XOAuth2 => "AUTHENTICATE XOAUTH2 [credential]",
+        });
         match timeout(deadlines.command, login.run(&mut *self)).await {
             Ok(true) => self.capabilities(deadlines).await,
-            Ok(false) => Err(self.failure(FailureCode::LoginRefused, Some(&login))),
+            Ok(false) => Err(self.failure(FailureCode::LoginRefused, Some(login))),
             Err(_) => Err(silence(FailureCode::CommandTimeout, "no answer to the login", deadlines.command)),
         }
     }
@@ -145,13 +148,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Tap<S> {
         let code = match self.fault.take() {
             Some(Fault::Wire(error)) => return error.into_failure(),
             Some(Fault::Bye) => match line {
-                Line::Bye { text } => code_or_throttled(text, FailureCode::ServerBye),
+                Line::Bye { text } => sorted(text, FailureCode::ServerBye),
                 _ => FailureCode::ServerBye,
             },
             Some(Fault::PreAuth | Fault::NotImap) => FailureCode::ProtocolError,
             None => match line {
-                Line::Tagged { outcome: Outcome::No, text, .. } => code_or_throttled(text, refused),
-                Line::Tagged { outcome: Outcome::Bad, text, .. } => code_or_throttled(text, FailureCode::ProtocolError),
+                Line::Tagged { outcome: Outcome::No, text, .. } => sorted(text, refused),
+                Line::Tagged { outcome: Outcome::Bad, text, .. } => sorted(text, FailureCode::ProtocolError),
                 // async-imap saw the end of the stream.
                 _ => return WireError::Closed.into_failure(),
             },
@@ -163,6 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Tap<S> {
 
     /// Takes a line, and what async-imap is to see of it.
     fn hear(&mut self, line: Vec<u8>) -> Result<(), Fault> {
+        self.recorder.heard(&line);
         let handing: &[u8] = match Line::parse(&line) {
             Line::Bye { .. } => {
                 self.last = line;
@@ -212,7 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Tap<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> AsyncRead for Tap<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> AsyncRead for Tap<'_, S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let tap = self.get_mut();
         while tap.handing.is_empty() {
@@ -232,7 +236,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> AsyncRead for Tap<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tap<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tap<'_, S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(self.get_mut().wire.stream_mut()).poll_write(cx, buf)
     }
@@ -247,7 +251,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tap<S> {
 }
 
 /// async-imap wants it; nothing of the talk is in it.
-impl<S> fmt::Debug for Tap<S> {
+impl<S> fmt::Debug for Tap<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tap").finish_non_exhaustive()
     }
@@ -284,7 +288,7 @@ impl<'a> Login<'a> {
     }
 
     /// Whether the server let us in.
-    async fn run<S: AsyncRead + AsyncWrite + Unpin + Send>(&self, tap: &mut Tap<S>) -> bool {
+    async fn run<S: AsyncRead + AsyncWrite + Unpin + Send>(&self, tap: &mut Tap<'_, S>) -> bool {
         let client = Client::new(tap);
         let answers = Answers(Some(self.answer()));
         match self.mechanism {
@@ -303,14 +307,34 @@ impl<'a> Login<'a> {
         })
     }
 
-    /// What the server said, without the account's name; nothing of it, if it repeats the secret.
+    /// What the server said, without the account's name; nothing of it but its response code, if it repeats the secret.
     fn redact(&self, said: &str) -> Evidence {
-        let secret = self.secret.expose_secret();
-        let encoded = Zeroizing::new(BASE64_STANDARD.encode(self.answer()));
-        if (!secret.is_empty() && said.contains(secret)) || said.contains(encoded.trim_end_matches('=')) {
-            return Evidence::redact("withheld: the server repeated the credential", None);
+        if self.is_repeated_in(said) {
+            let text = match Line::parse(said.as_bytes()) {
+                Line::Tagged { text, .. } | Line::Bye { text } => text,
+                _ => b"",
+            };
+            let code = known_code(text).map(|code| format!("[{code}] ")).unwrap_or_default();
+            return Evidence::redact(&format!("{code}withheld: the server repeated the credential"), None);
         }
         Evidence::redact(said, Some(self.username.expose_secret()))
+    }
+
+    /// The same, and not cut.
+    pub(super) fn mask(&self, said: &str) -> String {
+        if self.is_repeated_in(said) {
+            return "[withheld: the server repeated the credential]".to_owned();
+        }
+        Evidence::mask(said, Some(self.username.expose_secret()))
+    }
+
+    /// Whether a text has the secret in it, plain in whatever case or as SASL has it.
+    fn is_repeated_in(&self, said: &str) -> bool {
+        let secret = self.secret.expose_secret().as_bytes();
+        let encoded = Zeroizing::new(BASE64_STANDARD.encode(self.answer()));
+        let plain = !secret.is_empty()
+            && said.as_bytes().windows(secret.len()).any(|window| window.eq_ignore_ascii_case(secret));
+        plain || said.contains(encoded.trim_end_matches('='))
     }
 }
 

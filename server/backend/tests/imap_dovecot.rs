@@ -29,15 +29,18 @@ async fn every_way_in_and_a_mail() {
         imaps(&dovecot, Mechanism::Plain),
         imaps(&dovecot, Mechanism::Login),
         imaps(&dovecot, Mechanism::XOAuth2),
+        imaps(&dovecot, Mechanism::ScramSha256),
+        imaps(&dovecot, Mechanism::OAuthBearer),
+        imaps(&dovecot, Mechanism::Auto),
         target(dovecot.starttls_only_address(), Security::StartTls, Mechanism::Plain),
         target(dovecot.starttls_only_address(), Security::StartTls, Mechanism::Login),
         target(dovecot.starttls_only_address(), Security::StartTls, Mechanism::XOAuth2),
     ];
     let mut seen = [1, 1];
     for way in ways {
-        let by_token = usize::from(way.mechanism == Mechanism::XOAuth2);
+        let by_token = usize::from(matches!(way.mechanism, Mechanism::XOAuth2 | Mechanism::OAuthBearer));
         let (user, credential) = match way.mechanism {
-            Mechanism::XOAuth2 => ("bob", token("bob", "token-1")),
+            Mechanism::XOAuth2 | Mechanism::OAuthBearer => ("bob", token("bob", "token-1")),
             _ => ("alice", password("alice", "alice's password")),
         };
         let dialer = dialer(dovecot.authority(), way.port, Deadlines::default(), POLL);
@@ -49,7 +52,12 @@ async fn every_way_in_and_a_mail() {
         assert_eq!(uid_next(connection.mailbox()), seen[by_token]);
         connection.close().await;
     }
-    assert_eq!((dovecot.logins("alice"), dovecot.logins("bob")), (4, 2));
+    assert_eq!((dovecot.logins("alice"), dovecot.logins("bob")), (6, 3));
+    for (method, times) in [("SCRAM-SHA-256", 2), ("OAUTHBEARER", 1), ("XOAUTH2", 2), ("PLAIN", 4)] {
+        let marked = format!("method={method},");
+        let seen = dovecot.log().lines().filter(|line| line.contains(&marked) && line.contains("Login: ")).count();
+        assert_eq!(seen, times, "{method}: {}", dovecot.log());
+    }
 }
 
 #[tokio::test]
@@ -108,10 +116,16 @@ async fn renewal_keeps_the_watch() {
 #[tokio::test]
 async fn refusals() {
     let Some(dovecot) = dovecot(DovecotOptions::default()).await else { return };
-    for mechanism in [Mechanism::Plain, Mechanism::Login, Mechanism::XOAuth2] {
+    for mechanism in [
+        Mechanism::Plain,
+        Mechanism::Login,
+        Mechanism::ScramSha256,
+        Mechanism::XOAuth2,
+        Mechanism::OAuthBearer,
+    ] {
         let way = imaps(&dovecot, mechanism);
         let credential = match mechanism {
-            Mechanism::XOAuth2 => token("alice", "no such token"),
+            Mechanism::XOAuth2 | Mechanism::OAuthBearer => token("alice", "no such token"),
             _ => password("alice", "not her password"),
         };
         let dialer = dialer(dovecot.authority(), way.port, Deadlines::default(), POLL);
@@ -120,7 +134,7 @@ async fn refusals() {
         assert!(failure.evidence.as_str().contains("[AUTHENTICATIONFAILED]"), "{failure}");
         // A secret of the wrong kind isn't even tried.
         let other = match mechanism {
-            Mechanism::XOAuth2 => password("alice", "alice's password"),
+            Mechanism::XOAuth2 | Mechanism::OAuthBearer => password("alice", "alice's password"),
             _ => token("alice", "token"),
         };
         let failure = dialer.connect(&way, &other).await.err().unwrap();

@@ -9,6 +9,7 @@ mod boxes;
 mod credential;
 mod key_set;
 mod ring;
+mod scram;
 mod sealer;
 mod token;
 
@@ -16,5 +17,6 @@ pub use boxes::{Binding, OpenError, SealError, seal};
 pub use credential::{Credential, Secret};
 pub use key_set::{KeySetError, verify_key_set};
 pub use ring::{KeyError, KeyRing};
+pub(crate) use scram::{ScramProof, scram_nonce};
 pub use sealer::{SecretOpenError, SecretSealError, SecretSealer};
 pub use token::TokenError;

@@ -95,7 +95,7 @@ impl Dialer {
 
         tell(Dialled::Connected);
         let login = span!("imap.login", target.host, target.port);
-        let offered = tap.login(target.mechanism, credential, &self.deadlines).instrument(login.clone()).await;
+        let offered = tap.login(target.mechanism, credential, &self.deadlines, false).instrument(login.clone()).await;
         note(&login, &offered);
         let idle = offered?.idle;
         tell(Dialled::LoggedIn);

@@ -14,6 +14,8 @@ mod line;
 mod login;
 mod name;
 mod refusal;
+mod sasl;
+mod scram;
 mod wire;
 
 use std::path::PathBuf;

@@ -9,6 +9,7 @@ mod id;
 mod life;
 mod machine;
 mod mail;
+mod poll;
 mod push;
 mod registration;
 mod time;
@@ -18,6 +19,7 @@ pub use id::{AppId, Context, DeviceId, IdError, KeyId, NodeId, PushId, SessionId
 pub use life::{Connect, EndReason, Life, Phase, State};
 pub use machine::{Dice, Effects, Event, Rules};
 pub use mail::{Baseline, HostName, ImapTarget, MailTarget, Mailbox, Mechanism, News, Security, TargetError};
+pub use poll::{PollBounds, Rhythm};
 pub use push::{
     ApnsEnvironment, ApnsPushType, ApnsTarget, Delivery, PushKind, PushOutcome, PushReason, PushTarget, TokenError,
 };

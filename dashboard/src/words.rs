@@ -114,6 +114,9 @@ pub(crate) const fn end_cell(reason: EndReason) -> &'static str {
     }
 }
 
+/// What follows where a server's IDLE can't be trusted.
+pub(crate) const POLLED: &str = "Pinger asks for new mail every few minutes, so a push may come that much later.";
+
 /// How a login is made.
 pub(crate) const fn mechanism(mechanism: Mechanism) -> &'static str {
     match mechanism {

@@ -168,6 +168,10 @@ fn watching(facts: &Facts) -> (Mark, &'static str, String, String) {
                         .to_owned()
                 }
             };
+            let why = match facts.is_polled {
+                true => format!("{why} The mail server does not tell of new mail by itself. {}", words::POLLED),
+                false => why,
+            };
             (Mark::Watching, "Pushing:", rest, why)
         }
     }

@@ -116,6 +116,8 @@ impl Backend {
             guard: guard.clone(),
             deadlines: Deadlines::default().at_most(Duration::from_secs(config.mail_deadline_seconds.max(1))),
             poll_every: Duration::from_secs(config.poll_seconds.max(1)),
+            quirks: config.quirk.clone(),
+            contact: config.mail_contact.clone(),
         })?;
         let store = Store::open(&config.database_url(), node_id(&config)?).await?;
         let listener = Listener::bind(&config.listen).await?;
@@ -133,6 +135,7 @@ impl Backend {
             keys: keys.clone(),
             dialer,
             connects: Semaphore::new(config.concurrent_connects.max(1)),
+            polls: config.polls(),
         };
         Ok(Self {
             listener,

@@ -116,13 +116,9 @@ async fn renewal_keeps_the_watch() {
 #[tokio::test]
 async fn refusals() {
     let Some(dovecot) = dovecot(DovecotOptions::default()).await else { return };
-    for mechanism in [
-        Mechanism::Plain,
-        Mechanism::Login,
-        Mechanism::ScramSha256,
-        Mechanism::XOAuth2,
-        Mechanism::OAuthBearer,
-    ] {
+    for mechanism in
+        [Mechanism::Plain, Mechanism::Login, Mechanism::ScramSha256, Mechanism::XOAuth2, Mechanism::OAuthBearer]
+    {
         let way = imaps(&dovecot, mechanism);
         let credential = match mechanism {
             Mechanism::XOAuth2 | Mechanism::OAuthBearer => token("alice", "no such token"),

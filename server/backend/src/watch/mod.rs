@@ -5,6 +5,7 @@
 
 pub mod guard;
 pub mod imap;
+mod poll;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -22,7 +23,9 @@ use crate::handle::{Ping, PingReport};
 use crate::session::{Held, Sessions, Watches};
 use crate::telemetry::{CONNECT, DEADLINE, MAIL, episode};
 use crate::vault::{Binding, KeyRing, OpenError};
-use imap::{Connection, Dialer, Dialled};
+use imap::{Changed, Connection, Dialer, Dialled};
+pub(crate) use poll::PollRules;
+use poll::Polling;
 
 /// The pause after the store failed.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -34,6 +37,7 @@ pub(crate) struct Watcher {
     pub(crate) dialer: Dialer,
     /// Connections in the making.
     pub(crate) connects: Semaphore,
+    pub(crate) polls: PollRules,
 }
 
 /// Why an open connection is watched no longer.
@@ -42,14 +46,25 @@ enum Left {
     Ended,
     /// The session no longer wants a connection, or there was a fault.
     Closed,
+    /// The mailbox is polled, and there is no connection until then.
+    Resting(Instant),
     /// We are to stop.
     Stopped,
 }
 
+/// What the server had to say.
+enum Heard {
+    /// There may be news.
+    Hint,
+    /// What they are.
+    News(Mailbox),
+    /// It was asked by the clock.
+    Polled,
+}
+
 /// What woke an idling watch.
 enum Woken {
-    /// With the mailbox, if an episode is open in which the server was asked.
-    Server(Result<Option<Mailbox>, Failure>),
+    Server(Result<Heard, Failure>),
     Deadline,
     Call,
     Stop,
@@ -98,6 +113,8 @@ impl Watcher {
         }
         // Whoever waits for their turn to connect holds nothing yet: after a restart that is nearly everybody.
         let mut connects = true;
+        // What outlives a connection to a server that is polled.
+        let mut polling: Option<Box<Polling>> = None;
         loop {
             let turn = match connects {
                 true => stop.run_until_cancelled(self.connects.acquire()).await.and_then(Result::ok),
@@ -116,7 +133,7 @@ impl Watcher {
                     let turn = stop.run_until_cancelled(self.connects.acquire()).await.and_then(Result::ok);
                     let Some(turn) = turn else { return };
                     connects = false;
-                    self.attend(record, &mut held, turn, ping, wake, stop).await
+                    self.attend(record, &mut held, turn, ping, &mut polling, wake, stop).await
                 }
                 (Connect::No, turn) => {
                     drop((record, turn));
@@ -130,13 +147,20 @@ impl Watcher {
                 }
                 (Connect::ForBaseline | Connect::ToWatch, Some(turn)) => {
                     connects = false;
-                    self.attend(record, &mut held, turn, None, wake, stop).await
+                    self.attend(record, &mut held, turn, None, &mut polling, wake, stop).await
                 }
+            };
+            let left = match left {
+                Left::Resting(until) => {
+                    connects = true;
+                    self.rest(&mut held, until, wake, stop).await
+                }
+                left => left,
             };
             match left {
                 Left::Ended | Left::Stopped => return,
                 Left::Closed if stop.is_cancelled() => return,
-                Left::Closed => {}
+                Left::Closed | Left::Resting(_) => {}
             }
         }
     }
@@ -148,21 +172,25 @@ impl Watcher {
         held: &mut Held,
         turn: SemaphorePermit<'_>,
         ping: Option<Ping>,
+        polling: &mut Option<Box<Polling>>,
         wake: &Notify,
         stop: &CancellationToken,
     ) -> Left {
         let renew_after = record.response_timeout;
         let registration = record.traceparent.clone();
         // Dialling is large and short: it lives in a box of its own, which is gone when it is done.
-        match Box::pin(self.connect(record, held, turn, ping, wake, stop)).await {
+        match Box::pin(self.connect(record, held, turn, ping, polling.as_deref(), wake, stop)).await {
             Some(connection) if held.life.connect() == Connect::ToWatch => {
-                self.idle(connection, held, renew_after, registration.as_deref(), wake, stop).await
+                self.idle(connection, held, renew_after, registration.as_deref(), polling, wake, stop).await
             }
             Some(connection) => {
                 Box::pin(connection.close()).await;
                 Left::Closed
             }
-            None => Left::Closed,
+            None => {
+                polling.iter_mut().for_each(|polling| polling.failed());
+                Left::Closed
+            }
         }
     }
 
@@ -219,6 +247,26 @@ impl Watcher {
         Left::Closed
     }
 
+    /// Waits without a connection for the next poll. Whoever calls meanwhile is heard, and brings no log-in forward, unless
+    /// it is staff who ask for a ping.
+    async fn rest(&self, held: &mut Held, until: Instant, wake: &Notify, stop: &CancellationToken) -> Left {
+        while held.life.connect() == Connect::ToWatch && !self.watches().is_asked(held.id) {
+            let Some(deadline) = held.life.deadline() else { return Left::Ended };
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => return Left::Closed,
+                () = self.sessions.clock.sleep_until(deadline) => {
+                    Box::pin(self.report(held, Event::Tick, stop)).await;
+                }
+                () = wake.notified() => match Box::pin(self.load(held.id, stop)).await {
+                    Some(record) => *held = Held::from(&record),
+                    None => return Left::Stopped,
+                },
+                () = stop.cancelled() => return Left::Stopped,
+            }
+        }
+        Left::Closed
+    }
+
     /// One episode: connect, log in, see what is new. None if that failed; the failure is reported.
     async fn connect(
         &self,
@@ -226,6 +274,7 @@ impl Watcher {
         held: &mut Held,
         turn: SemaphorePermit<'_>,
         ping: Option<Ping>,
+        polling: Option<&Polling>,
         wake: &Notify,
         stop: &CancellationToken,
     ) -> Option<Connection> {
@@ -255,7 +304,10 @@ impl Watcher {
             drop(turn);
             match dialled {
                 Ok(connection) => {
-                    self.tell_connected(held.id, began.elapsed(), connection.mailbox());
+                    // A connection for one poll is a poll, of which nobody hears.
+                    if !polling.is_some_and(Polling::has_rested) {
+                        self.tell_connected(held.id, began.elapsed(), connection.mailbox());
+                    }
                     self.report(held, Event::Connected(connection.mailbox()), stop).await;
                     self.tell_pinged(&forced, held, Ok(connection.mailbox()));
                     Some(connection)
@@ -275,6 +327,13 @@ impl Watcher {
     fn tell_connected(&self, id: SessionId, took: Duration, mailbox: domain::Mailbox) {
         let note = Note::connected(took, mailbox.uid_next.get()).traced(trace::current_traceparent());
         self.store().connected(id, self.sessions.clock.now(), store::Connection { note, handshake: None });
+    }
+
+    /// Has the timeline tell that the server's IDLE is given up.
+    fn tell_distrust(&self, id: SessionId) {
+        tracing::warn!(session = %id, "IDLE kept quiet about mail; the mailbox is polled from now on");
+        let note = Note::new(TimelineKind::IdleDistrusted).traced(trace::current_traceparent());
+        self.store().note_later(id, self.sessions.clock.now(), note);
     }
 
     /// Has whoever asked for a ping, and the timeline, told what it found.
@@ -369,12 +428,15 @@ impl Watcher {
         held: &mut Held,
         renew_after: Duration,
         registration: Option<&str>,
+        polling: &mut Option<Box<Polling>>,
         wake: &Notify,
         stop: &CancellationToken,
     ) -> Left {
         let since = Instant::now();
         // The episode that began when the server hinted at news, until it has said what they are.
         let mut mail: Option<Span> = None;
+        // The connect was a poll, too.
+        let mut rest = self.polls.begin(&mut connection, polling, self.sessions.clock.now());
         loop {
             let Some(deadline) = held.life.deadline() else {
                 Box::pin(connection.close()).await;
@@ -392,6 +454,10 @@ impl Watcher {
                 }
                 continue;
             }
+            if let Some(rest) = rest.take().filter(|_| mail.is_none()) {
+                Box::pin(connection.close()).await;
+                return Left::Resting(Instant::now() + rest);
+            }
             let woken = tokio::select! {
                 heard = hear(&mut connection, renew_after, mail.as_ref()) => Woken::Server(heard),
                 () = self.sessions.clock.sleep_until(deadline) => Woken::Deadline,
@@ -399,10 +465,17 @@ impl Watcher {
                 () = stop.cancelled() => Woken::Stop,
             };
             match woken {
-                Woken::Server(Ok(None)) => mail = Some(episode!(MAIL, held.id, registration)),
-                Woken::Server(Ok(Some(mailbox))) => {
+                Woken::Server(Ok(Heard::Hint)) => mail = Some(episode!(MAIL, held.id, registration)),
+                Woken::Server(Ok(Heard::News(mailbox))) => {
                     let span = mail.take().unwrap_or_else(Span::none);
                     Box::pin(self.report(held, Event::Checked(mailbox), stop).instrument(span)).await;
+                    if connection.is_distrusted() && polling.is_none() {
+                        self.tell_distrust(held.id);
+                        rest = self.polls.begin(&mut connection, polling, self.sessions.clock.now());
+                    }
+                }
+                Woken::Server(Ok(Heard::Polled)) => {
+                    rest = self.polls.polled(&mut connection, polling, self.sessions.clock.now());
                 }
                 Woken::Server(Err(failure)) => {
                     let span = mail.take().unwrap_or_else(|| episode!(CONNECT, held.id, registration));
@@ -425,14 +498,13 @@ impl Watcher {
 
 /// Waits until there may be news; in an episode, has the server say what they are. It may be dropped at any moment, and
 /// called again.
-async fn hear(
-    connection: &mut Connection,
-    renew_after: Duration,
-    mail: Option<&Span>,
-) -> Result<Option<Mailbox>, Failure> {
+async fn hear(connection: &mut Connection, renew_after: Duration, mail: Option<&Span>) -> Result<Heard, Failure> {
     match mail {
-        None => connection.changed(renew_after).await.map(|()| None),
+        None => connection.changed(renew_after).await.map(|changed| match changed {
+            Changed::News => Heard::Hint,
+            Changed::Polled => Heard::Polled,
+        }),
         // In a box, as it is short: the wait is what lasts.
-        Some(mail) => Box::pin(connection.news().instrument(mail.clone())).await.map(Some),
+        Some(mail) => Box::pin(connection.news().instrument(mail.clone())).await.map(Heard::News),
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use domain::{Evidence, Failure, FailureCode, HostName, ImapTarget, Security};
+use domain::{Evidence, Failure, FailureCode, HostName, ImapTarget, Mechanism, Security};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -18,9 +18,10 @@ use tracing::Instrument;
 
 use super::connection::{Patience, Watch};
 use super::examine::examine;
+use super::hello::{agree_on_names, identify};
 use super::login::{Login, Tap};
 use super::refusal::failure;
-use super::{Connection, Dialer, Dialled, name, note, span};
+use super::{Connection, Dialer, Dialled, note, socket, span};
 use crate::vault::Credential;
 
 /// Why there is no dialer.
@@ -82,6 +83,7 @@ impl Dialer {
     ) -> Result<Connection, Failure> {
         // A credential that can't fit needs no connection to find out.
         Login::new(target.mechanism, credential)?;
+        let host = self.hosts.get(&target.host, target.port);
         let addresses = self.guard.resolve(&target.host, target.port).await?;
         let stream = self.reach(&addresses).await?;
         let mut tap = match target.security {
@@ -95,13 +97,26 @@ impl Dialer {
 
         tell(Dialled::Connected);
         let login = span!("imap.login", target.host, target.port);
-        let offered = tap.login(target.mechanism, credential, &self.deadlines, false).instrument(login.clone()).await;
+        let offered = tap
+            .login(target.mechanism, credential, &self.deadlines, host.doubts_scram())
+            .instrument(login.clone())
+            .await;
         note(&login, &offered);
-        let idle = offered?.idle;
+        if target.mechanism == Mechanism::Auto
+            && offered.as_ref().is_err_and(|failure| failure.code == FailureCode::LoginRefused)
+        {
+            host.refused_best_way();
+        }
+        let offered = offered?;
+        let idle = offered.idle && host.idles();
         tell(Dialled::LoggedIn);
 
         let mut wire = tap.into_wire();
-        let name = name::quoted(&target.mailbox);
+        if offered.id || host.needs_id() {
+            identify(&mut wire, &self.identity, self.deadlines.command).await?;
+        }
+        let naming = agree_on_names(&mut wire, &target.mailbox, &offered, self.deadlines.command).await?;
+        let name = naming.quoted(&target.mailbox);
         let opening = span!("imap.examine", target.host, target.port);
         let opened = examine(&mut wire, &name, self.deadlines.command).instrument(opening.clone()).await;
         note(&opening, &opened);
@@ -113,8 +128,7 @@ impl Dialer {
             failure
         })?;
         tell(Dialled::Opened);
-        let watch = Watch::new(wire, opened, name.into_boxed_str(), idle, patience);
-        Ok(Connection::new(watch, target.host.clone(), target.port))
+        Ok(Connection::new(Watch::new(wire, opened, name.into_boxed_str(), idle, patience, host)))
     }
 
     /// Connects to the first of these addresses that takes it.
@@ -123,9 +137,8 @@ impl Dialer {
         for address in addresses {
             match timeout(self.deadlines.connect, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
-                    // Commands are small, and each waits for its answer.
-                    if let Err(error) = stream.set_nodelay(true) {
-                        tracing::debug!(error = %error, "can't switch off Nagle's algorithm");
+                    if let Err(error) = socket::prepare(&stream) {
+                        tracing::debug!(error = %error, "can't set options of a socket");
                     }
                     return Ok(stream);
                 }

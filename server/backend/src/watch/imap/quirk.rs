@@ -101,9 +101,9 @@ pub const TABLE: &[Quirk] = &[
 pub struct QuirkRule {
     /// The host, or the end of its name.
     pub host: String,
-    /// IDLE is renewed after so many minutes: 1 to 28.
+    /// IDLE is renewed after so many seconds: at most 1,680, which is 28 minutes.
     #[serde(default)]
-    pub renew_minutes: Option<u32>,
+    pub renew_seconds: Option<u32>,
     /// What its IDLE is worth.
     #[serde(default)]
     pub idle: Option<IdleTrust>,
@@ -134,10 +134,10 @@ impl Manner {
             .max_by_key(|(end, _)| end.len());
         let known = known.map_or(&ORDINARY, |(_, quirk)| quirk);
         let rule = rules.iter().filter(|rule| ends(host, &rule.host)).max_by_key(|rule| rule.host.len());
-        let renew_minutes = rule.and_then(|rule| rule.renew_minutes).unwrap_or(known.renew_minutes);
+        let renew_seconds = rule.and_then(|rule| rule.renew_seconds).unwrap_or(60 * known.renew_minutes);
         let polls = rule.and_then(|rule| rule.poll_seconds).or(known.poll_seconds);
         Self {
-            renew: Duration::from_secs(60 * u64::from(renew_minutes.clamp(1, MOST_RENEW_MINUTES))),
+            renew: Duration::from_secs(renew_seconds.clamp(1, 60 * MOST_RENEW_MINUTES).into()),
             idle: rule.and_then(|rule| rule.idle).unwrap_or(known.idle),
             polls: polls
                 .map(|(min, max)| PollBounds::new(Duration::from_secs(min.into()), Duration::from_secs(max.into()))),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     fn rule(host: &str) -> QuirkRule {
-        QuirkRule { host: host.to_owned(), renew_minutes: None, idle: None, poll_seconds: None, needs_id: None }
+        QuirkRule { host: host.to_owned(), renew_seconds: None, idle: None, poll_seconds: None, needs_id: None }
     }
 
     #[test]
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn the_operator_knows_better() {
         let wide = QuirkRule { idle: Some(IdleTrust::Never), poll_seconds: Some((30, 90)), ..rule("gmail.com") };
-        let narrow = QuirkRule { renew_minutes: Some(90), ..rule("imap.gmail.com") };
+        let narrow = QuirkRule { renew_seconds: Some(90 * 60), ..rule("imap.gmail.com") };
         let (imap, other) = (manner("imap.gmail.com", &[wide.clone(), narrow]), manner("x.gmail.com", &[wide]));
         assert_eq!((imap.renew.as_secs(), imap.idle), (28 * 60, IdleTrust::Trusted));
         assert_eq!((other.renew.as_secs(), other.idle), (9 * 60, IdleTrust::Never));

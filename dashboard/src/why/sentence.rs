@@ -473,4 +473,13 @@ mod tests {
         }
         assert!(NOW > at("09:42:14"));
     }
+
+    #[test]
+    fn a_server_that_does_not_tell_is_named() {
+        let mut facts = sample::watching();
+        assert!(!sentence(&facts).why.contains(words::POLLED));
+        facts.is_polled = true;
+        let made = sentence(&facts);
+        assert!(made.why.ends_with(words::POLLED), "{}", made.why);
+    }
 }

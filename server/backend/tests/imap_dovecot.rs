@@ -155,6 +155,43 @@ async fn mechanisms_that_are_not_offered() {
     assert_eq!(dovecot.refused_logins("alice"), 0);
 }
 
+/// SCRAM is offered, and refused to Carol, whose password is kept so that it can't be done: her second log-in is by PLAIN. Who
+/// has a wrong password is refused twice all the same, and no oftener.
+#[tokio::test]
+async fn where_scram_is_refused_the_next_login_is_by_plain() {
+    let carol = "passdb {\n  driver = static\n  mechanisms = plain\n  args = password=carol's\n}\n".to_owned();
+    let options = DovecotOptions { extra_configuration: carol, ..DovecotOptions::default() };
+    let Some(dovecot) = dovecot(options).await else { return };
+    let way = imaps(&dovecot, Mechanism::Auto);
+    let dialer_of = || dialer(dovecot.authority(), way.port, Deadlines::default(), POLL);
+    let (first, right) = (dialer_of(), password("carol", "carol's"));
+    let failure = first.connect(&way, &right).await.err().unwrap();
+    assert_eq!(failure.code, FailureCode::LoginRefused, "{failure}");
+    for _ in 0..2 {
+        first.connect(&way, &right).await.unwrap().close().await;
+    }
+    assert_eq!((dovecot.logins("carol"), dovecot.refused_logins("carol")), (2, 1), "{}", dovecot.log());
+    let (second, wrong) = (dialer_of(), password("alice", "not hers"));
+    for _ in 0..2 {
+        let failure = second.connect(&way, &wrong).await.err().unwrap();
+        assert_eq!(failure.code, FailureCode::LoginRefused, "{failure}");
+    }
+    assert_eq!(dovecot.refused_logins("alice"), 2);
+}
+
+/// Dovecot offers ID, and is told who we are, before anything is opened.
+#[tokio::test]
+async fn it_is_told_who_we_are() {
+    let log = "imap_id_log = *\nlogin_log_format_elements = user=<%u> method=%m\n".to_owned();
+    let options = DovecotOptions { extra_configuration: log, ..DovecotOptions::default() };
+    let Some(dovecot) = dovecot(options).await else { return };
+    let way = imaps(&dovecot, Mechanism::Plain);
+    let dialer = dialer(dovecot.authority(), way.port, Deadlines::default(), POLL);
+    dialer.connect(&way, &password("alice", "alice's password")).await.unwrap().close().await;
+    let told = dovecot.wait_for_log(imap_support::PATIENCE, |line| line.contains("name=pinger")).await;
+    assert!(told.is_some(), "{}", dovecot.log());
+}
+
 #[tokio::test]
 async fn odd_names_and_passwords() {
     let odd = "p\u{e4}ss \\\"w\u{f6}rd\"{3}";

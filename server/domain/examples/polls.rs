@@ -123,12 +123,10 @@ fn main() {
                 count += watch(polls, &mails, &mut chance, &mut delays);
             }
             delays.sort_unstable();
-            let at = |part: f64| {
-                let index = (delays.len() as f64 * part) as usize;
-                delays.get(index).map_or(0.0, |delay| *delay as f64 / 60_000.0)
-            };
+            let at =
+                |percent: usize| delays.get(delays.len() * percent / 100).map_or(0.0, |delay| *delay as f64 / 60_000.0);
             let each = count as f64 / (MAILBOXES * DAYS.unsigned_abs()) as f64;
-            println!("| {name} | {how} | {each:.0} | {:.1} min | {:.1} min |", at(0.5), at(0.95));
+            println!("| {name} | {how} | {each:.0} | {:.1} min | {:.1} min |", at(50), at(95));
         }
     }
 }

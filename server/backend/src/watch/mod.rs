@@ -70,6 +70,15 @@ enum Woken {
     Stop,
 }
 
+/// What may interrupt a watch.
+#[derive(Clone, Copy)]
+struct Calls<'a> {
+    /// The store has news of the session.
+    wake: &'a Notify,
+    /// We are to stop.
+    stop: &'a CancellationToken,
+}
+
 /// A ping that staff asked for, if they did, and the session's life before it.
 struct Forced<'a> {
     ping: Option<&'a Ping>,
@@ -133,7 +142,7 @@ impl Watcher {
                     let turn = stop.run_until_cancelled(self.connects.acquire()).await.and_then(Result::ok);
                     let Some(turn) = turn else { return };
                     connects = false;
-                    self.attend(record, &mut held, turn, ping, &mut polling, wake, stop).await
+                    self.attend(record, &mut held, turn, ping, &mut polling, Calls { wake, stop }).await
                 }
                 (Connect::No, turn) => {
                     drop((record, turn));
@@ -147,7 +156,7 @@ impl Watcher {
                 }
                 (Connect::ForBaseline | Connect::ToWatch, Some(turn)) => {
                     connects = false;
-                    self.attend(record, &mut held, turn, None, &mut polling, wake, stop).await
+                    self.attend(record, &mut held, turn, None, &mut polling, Calls { wake, stop }).await
                 }
             };
             let left = match left {
@@ -173,15 +182,14 @@ impl Watcher {
         turn: SemaphorePermit<'_>,
         ping: Option<Ping>,
         polling: &mut Option<Box<Polling>>,
-        wake: &Notify,
-        stop: &CancellationToken,
+        calls: Calls<'_>,
     ) -> Left {
         let renew_after = record.response_timeout;
         let registration = record.traceparent.clone();
         // Dialling is large and short: it lives in a box of its own, which is gone when it is done.
-        match Box::pin(self.connect(record, held, turn, ping, polling.as_deref(), wake, stop)).await {
+        match Box::pin(self.connect(record, held, turn, ping, polling.as_deref(), calls)).await {
             Some(connection) if held.life.connect() == Connect::ToWatch => {
-                self.idle(connection, held, renew_after, registration.as_deref(), polling, wake, stop).await
+                self.idle(connection, held, renew_after, registration.as_deref(), polling, calls).await
             }
             Some(connection) => {
                 Box::pin(connection.close()).await;
@@ -247,26 +255,6 @@ impl Watcher {
         Left::Closed
     }
 
-    /// Waits without a connection for the next poll. Whoever calls meanwhile is heard, and brings no log-in forward, unless
-    /// it is staff who ask for a ping.
-    async fn rest(&self, held: &mut Held, until: Instant, wake: &Notify, stop: &CancellationToken) -> Left {
-        while held.life.connect() == Connect::ToWatch && !self.watches().is_asked(held.id) {
-            let Some(deadline) = held.life.deadline() else { return Left::Ended };
-            tokio::select! {
-                () = tokio::time::sleep_until(until) => return Left::Closed,
-                () = self.sessions.clock.sleep_until(deadline) => {
-                    Box::pin(self.report(held, Event::Tick, stop)).await;
-                }
-                () = wake.notified() => match Box::pin(self.load(held.id, stop)).await {
-                    Some(record) => *held = Held::from(&record),
-                    None => return Left::Stopped,
-                },
-                () = stop.cancelled() => return Left::Stopped,
-            }
-        }
-        Left::Closed
-    }
-
     /// One episode: connect, log in, see what is new. None if that failed; the failure is reported.
     async fn connect(
         &self,
@@ -275,8 +263,7 @@ impl Watcher {
         turn: SemaphorePermit<'_>,
         ping: Option<Ping>,
         polling: Option<&Polling>,
-        wake: &Notify,
-        stop: &CancellationToken,
+        Calls { wake, stop }: Calls<'_>,
     ) -> Option<Connection> {
         let span = episode!(CONNECT, held.id, record.traceparent.as_deref());
         if let Some(cause) = ping.as_ref().and_then(|ping| ping.actor.traceparent.as_deref()) {
@@ -327,13 +314,6 @@ impl Watcher {
     fn tell_connected(&self, id: SessionId, took: Duration, mailbox: domain::Mailbox) {
         let note = Note::connected(took, mailbox.uid_next.get()).traced(trace::current_traceparent());
         self.store().connected(id, self.sessions.clock.now(), store::Connection { note, handshake: None });
-    }
-
-    /// Has the timeline tell that the server's IDLE is given up.
-    fn tell_distrust(&self, id: SessionId) {
-        tracing::warn!(session = %id, "IDLE kept quiet about mail; the mailbox is polled from now on");
-        let note = Note::new(TimelineKind::IdleDistrusted).traced(trace::current_traceparent());
-        self.store().note_later(id, self.sessions.clock.now(), note);
     }
 
     /// Has whoever asked for a ping, and the timeline, told what it found.
@@ -429,8 +409,7 @@ impl Watcher {
         renew_after: Duration,
         registration: Option<&str>,
         polling: &mut Option<Box<Polling>>,
-        wake: &Notify,
-        stop: &CancellationToken,
+        Calls { wake, stop }: Calls<'_>,
     ) -> Left {
         let since = Instant::now();
         // The episode that began when the server hinted at news, until it has said what they are.

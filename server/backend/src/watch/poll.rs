@@ -2,10 +2,17 @@
 
 use std::time::Duration;
 
-use domain::{Mailbox, PollBounds, Rhythm, Timestamp};
+use domain::{Connect, Event, Mailbox, PollBounds, Rhythm, SessionId, Timestamp};
+use proto::trace;
+use store::{Note, TimelineKind};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::imap::Connection;
+use super::{Left, Watcher};
 use crate::clock;
+use crate::session::Held;
 
 /// How mailboxes are polled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,5 +88,34 @@ impl PollRules {
         connection.rest_for(pause);
         polling.rested = pause >= self.close_after;
         polling.rested.then_some(pause)
+    }
+}
+
+impl Watcher {
+    /// Waits without a connection for the next poll. Whoever calls meanwhile is heard, and brings no log-in forward, unless
+    /// it is staff who ask for a ping.
+    pub(super) async fn rest(&self, held: &mut Held, until: Instant, wake: &Notify, stop: &CancellationToken) -> Left {
+        while held.life.connect() == Connect::ToWatch && !self.watches().is_asked(held.id) {
+            let Some(deadline) = held.life.deadline() else { return Left::Ended };
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => return Left::Closed,
+                () = self.sessions.clock.sleep_until(deadline) => {
+                    Box::pin(self.report(held, Event::Tick, stop)).await;
+                }
+                () = wake.notified() => match Box::pin(self.load(held.id, stop)).await {
+                    Some(record) => *held = Held::from(&record),
+                    None => return Left::Stopped,
+                },
+                () = stop.cancelled() => return Left::Stopped,
+            }
+        }
+        Left::Closed
+    }
+
+    /// Has the timeline tell that the server's IDLE is given up.
+    pub(super) fn tell_distrust(&self, id: SessionId) {
+        tracing::warn!(session = %id, "IDLE kept quiet about mail; the mailbox is polled from now on");
+        let note = Note::new(TimelineKind::IdleDistrusted).traced(trace::current_traceparent());
+        self.store().note_later(id, self.sessions.clock.now(), note);
     }
 }

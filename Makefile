@@ -14,6 +14,10 @@ help: ## List these targets
 run: ## Start everything and show one mail becoming a push (ONCE=1: then exit)
 	@ONCE="$(ONCE)" scripts/run
 
+.PHONY: bundle
+bundle: ## Build what the dashboard runs in the browser, for the next build of the server
+	@scripts/bundle
+
 .PHONY: test
 test: ## Install what the tests need, and run all of them
 	@scripts/test all
@@ -27,7 +31,7 @@ unit: ## The Rust tests, those against a real Dovecot among them
 	@scripts/test unit
 
 .PHONY: e2e
-e2e: ## The Node and browser clients
+e2e: ## The Node and browser clients, and staff in the dashboard
 	@scripts/test e2e
 
 .PHONY: bench

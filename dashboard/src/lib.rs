@@ -5,18 +5,47 @@
 
 #![recursion_limit = "512"]
 
+// What the server makes. The browser's side has none of it.
+#[cfg(feature = "ssr")]
 mod assets;
+#[cfg(feature = "ssr")]
 mod auth;
+#[cfg(feature = "ssr")]
+mod bulk;
+#[cfg(feature = "ssr")]
+mod compress;
+#[cfg(feature = "ssr")]
 mod config;
+#[cfg(feature = "ssr")]
+mod oidc_config;
+#[cfg(feature = "ssr")]
 mod page;
+#[cfg(feature = "ssr")]
 mod part;
+#[cfg(feature = "ssr")]
 mod route;
+#[cfg(feature = "ssr")]
 mod server;
+#[cfg(feature = "ssr")]
 #[expect(unreachable_pub, reason = "the component macro makes the properties of a component pub")]
 mod shell;
+#[cfg(feature = "ssr")]
 mod why;
+#[cfg(feature = "ssr")]
 mod words;
 
-pub use auth::{Now, SettingError};
+#[cfg(feature = "ssr")]
+pub use auth::{Now, OidcSettingError, SettingError};
+#[cfg(feature = "ssr")]
 pub use config::{Argon2Config, Config, Tls};
-pub use server::{Access, Dashboard, DashboardError, SYSTEM, invite};
+#[cfg(feature = "ssr")]
+pub use oidc_config::{OidcConfig, RoleName};
+#[cfg(feature = "ssr")]
+pub use server::{Access, Dashboard, DashboardError, SYSTEM, invite, reset};
+
+#[cfg(feature = "hydrate")]
+mod browser;
+mod island;
+
+#[cfg(feature = "hydrate")]
+pub use browser::{begin, hydrate};

@@ -12,12 +12,15 @@ use backend::vault::SecretSealer;
 use hyper_util::rt::TokioTimer;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use store::{Role, Store, StoreError};
+use store::{Role, StaffRecord, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
+use crate::assets;
 use crate::auth::{self, Auth, Now, SettingError};
+use crate::bulk::Bulks;
+use crate::compress::compressed;
 use crate::config::{Config, Tls};
-use crate::route::{self, AddressHash, Data, Glance};
+use crate::route::{self, AddressHash, Data, Glance, Live, Pings, Traces};
 
 /// How long requests may take to end when we are told to stop.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -41,7 +44,7 @@ pub enum DashboardError {
     #[error("the dashboard would listen on {0} in clear text: set [dashboard] tls, or listen on loopback")]
     ClearText(SocketAddr),
     /// A setting is wrong.
-    #[error("[dashboard] {0}")]
+    #[error(transparent)]
     Setting(#[from] SettingError),
     /// A file can't be read.
     #[error("{path} can't be read")]
@@ -96,6 +99,11 @@ pub struct Dashboard {
     routes: Router,
     auth: Auth,
     glance: Arc<Glance>,
+    bulks: Arc<Bulks>,
+    handle: Option<backend::Handle>,
+    pings: Arc<Pings>,
+    /// Cancelled at the shutdown, so that streams end.
+    closing: CancellationToken,
     base: String,
 }
 
@@ -112,15 +120,27 @@ impl Dashboard {
         let glance = Arc::new(Glance::default());
         let address_hash =
             handle.clone().map(|handle| -> AddressHash { Arc::new(move |address| handle.address_hash(address)) });
-        let data =
-            Data { auth: auth.clone(), glance: Arc::clone(&glance), address_hash, handle, pings: Arc::default() };
+        let bulks = Arc::<Bulks>::default();
+        let closing = CancellationToken::new();
+        let pings = Arc::new(Pings::new(closing.clone()));
+        let data = Data {
+            auth: auth.clone(),
+            glance: Arc::clone(&glance),
+            address_hash,
+            handle: handle.clone(),
+            pings: Arc::clone(&pings),
+            traces: Traces::new(config.trace_url.as_deref()),
+            bulks: Arc::clone(&bulks),
+            live: Arc::new(Live::new(config.live(), closing.clone())),
+        };
         let routes = auth.protect(Router::new().merge(auth::routes(auth.clone())).merge(route::routes(data)));
         let failed = |source| DashboardError::Listen { address, source };
+        let routes = compressed(routes);
         let listener = std::net::TcpListener::bind(address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
         let base = config.url(local_addr);
-        Ok(Self { listener, local_addr, tls, routes, auth, glance, base })
+        Ok(Self { listener, local_addr, tls, routes, auth, glance, bulks, handle, pings, closing, base })
     }
 
     /// Where browsers call, with the port that was taken.
@@ -144,13 +164,14 @@ impl Dashboard {
 
     /// Serves until the shutdown, then lets requests end for up to 3 seconds.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), DashboardError> {
-        let Self { listener, local_addr, tls, routes, auth, glance, .. } = self;
+        let Self { listener, local_addr, tls, routes, auth, glance, bulks, handle: backend, pings, closing, .. } = self;
         let failed = |source| DashboardError::Listen { address: local_addr, source };
         let handle = Handle::new();
         let service = routes.into_make_service_with_connect_info::<SocketAddr>();
         let ended = CancellationToken::new();
         let stopping = async {
             if ended.run_until_cancelled(shutdown.cancelled()).await.is_some() {
+                closing.cancel();
                 handle.graceful_shutdown(Some(DRAIN));
             }
         };
@@ -165,7 +186,18 @@ impl Dashboard {
             }
         };
         tracing::info!(address = %local_addr, "the dashboard takes requests");
-        let (served, (), (), ()) = tokio::join!(serving, stopping, keep(&auth, &ended), glance.keep(&auth, &ended));
+        if assets::script().is_none() {
+            tracing::warn!(
+                "the dashboard was built without its browser bundle: pages are not kept up to date (`make bundle`)"
+            );
+        }
+        let keeping = async {
+            let acting = bulks.keep(&auth, backend.as_ref(), &ended);
+            tokio::join!(keep(&auth, &ended), glance.keep(&auth, &ended), acting)
+        };
+        let (served, (), ..) = tokio::join!(serving, stopping, keeping);
+        closing.cancel();
+        pings.drain().await;
         served.map_err(failed)
     }
 
@@ -179,6 +211,11 @@ impl Dashboard {
 /// Makes a link by which somebody may sign up, on the command line: its path.
 pub async fn invite(store: &Store, now: domain::Timestamp, role: Role) -> Result<String, StoreError> {
     Auth::invite(store, now, role, SYSTEM, None).await
+}
+
+/// Makes a link by which somebody sets their password anew, on the command line: its path. None if they are shut out.
+pub async fn reset(store: &Store, now: domain::Timestamp, person: &StaffRecord) -> Result<Option<String>, StoreError> {
+    Ok(Auth::offer_reset(store, now, person, SYSTEM, None).await?.ok())
 }
 
 /// What has to be done now and then.

@@ -4,7 +4,8 @@ use domain::Timestamp;
 use leptos::prelude::*;
 
 use crate::assets;
-use crate::part::format::utc;
+use crate::island::{KeysHelp, KeysSwitch, StreamStanding};
+use crate::part::format::{Time, utc};
 use crate::part::icon::Icon;
 use crate::part::notice::Toast;
 
@@ -112,7 +113,7 @@ pub(crate) struct Frame {
 pub(crate) fn page(frame: Frame, body: impl FnOnce() -> AnyView) -> String {
     let owner = Owner::new();
     owner.with(|| {
-        let head = head(&frame.title);
+        let head = head(&frame.title, true);
         let Frame { section, who, theme, path, now, breaker_open, node, toast, .. } = frame;
         let whole = view! {
             <html lang="en" data-theme=theme.attribute()>
@@ -123,9 +124,11 @@ pub(crate) fn page(frame: Frame, body: impl FnOnce() -> AnyView) -> String {
                     {menu(&who, theme, path)}
                     <main id="main" tabindex="-1">{toast.map(Toast::view)}{body()}</main>
                     <footer class="foot">
-                        <span>{format!("As of {}", utc(now))}</span>
+                        <span>"As of "<Time at=now text=utc(now)/></span>
                         <span>{format!("Node {node}")}</span>
                         <span>{concat!("Pinger ", env!("CARGO_PKG_VERSION"))}</span>
+                        <KeysHelp/>
+                        <StreamStanding/>
                     </footer>
                 </body>
             </html>
@@ -140,7 +143,7 @@ pub(crate) fn bare_page(title: &str, theme: Theme, body: impl FnOnce() -> AnyVie
     owner.with(|| {
         let whole = view! {
             <html lang="en" data-theme=theme.attribute()>
-                {head(title)}
+                {head(title, false)}
                 <body>
                     <main class="signin" id="main">
                         <div class="mark">{Icon::Brand.view()}"Pinger"</div>
@@ -153,7 +156,11 @@ pub(crate) fn bare_page(title: &str, theme: Theme, body: impl FnOnce() -> AnyVie
     })
 }
 
-fn head(title: &str) -> AnyView {
+/// Scripts are on the pages of whoever is signed in.
+fn head(title: &str, scripts: bool) -> AnyView {
+    let script = assets::script().filter(|_| scripts).map(|(script, wasm)| {
+        view! { <script type="module" src=script data-wasm=wasm></script> }
+    });
     view! {
         <head>
             <meta charset="utf-8"/>
@@ -163,6 +170,7 @@ fn head(title: &str) -> AnyView {
             <title>{format!("{title} · Pinger")}</title>
             <link rel="icon" type="image/svg+xml" href=assets::favicon()/>
             <link rel="stylesheet" href=assets::stylesheet()/>
+            {script}
         </head>
     }
     .into_any()
@@ -215,6 +223,7 @@ fn menu(who: &Who, theme: Theme, path: String) -> AnyView {
                 <input type="hidden" name="back" value=path/>
                 <fieldset><legend>"Theme"</legend><div class="seg">{themes}</div></fieldset>
             </form>
+            <KeysSwitch/>
             <a class="b quiet" href="/account">{Icon::Key.view()}"Your account"</a>
             <form method="post" action="/sign-out">
                 <input type="hidden" name="csrf" value=who.csrf.clone()/>

@@ -1,7 +1,7 @@
 //! The one table of messages. Plain and short: what happened, then what to do. What a failure is called stands in
 //! `domain::FailureCode`, so that the device, the log and these pages say the same.
 
-use domain::{EndReason, FailureClass, FailureCode, Mechanism, PushKind, Security, State};
+use domain::{EndReason, FailureCode, Mechanism, PushKind, Security, State};
 
 /// The push service's name, as its users know it.
 pub(crate) const APNS: &str = "APNs";
@@ -42,6 +42,8 @@ pub(crate) const fn cell(code: FailureCode) -> &'static str {
         FailureCode::Throttled => "Throttled",
         FailureCode::LoginRefused => "Password refused",
         FailureCode::LoginDisabled => "Login not allowed",
+        FailureCode::LoginHeld => "Held by the provider",
+        FailureCode::LoginPaused => "Logins paused",
         FailureCode::MailboxMissing => "No such mailbox",
         FailureCode::CredentialUnreadable => "Credential unreadable",
         FailureCode::CredentialMismatch => "Wrong kind of credential",
@@ -76,6 +78,12 @@ pub(crate) const fn tell(code: FailureCode) -> Option<&'static str> {
         FailureCode::ConnectRefused | FailureCode::ConnectTimeout | FailureCode::GreetingTimeout => {
             Some("Your mail server can’t be reached at the moment. Notifications come back when it can.")
         }
+        FailureCode::LoginHeld => Some(
+            "Your mail provider wants you to sign in on its web page first. Do that once; then notifications come back.",
+        ),
+        FailureCode::LoginPaused => {
+            Some("Your mail provider no longer accepts the saved password. Open the app and enter it again.")
+        }
         FailureCode::Throttled => {
             Some("Your mail provider limits how often we may look. Fewer mail apps on this account help.")
         }
@@ -88,16 +96,9 @@ pub(crate) const fn tell(code: FailureCode) -> Option<&'static str> {
     }
 }
 
-/// What happens without anybody's help.
-pub(crate) const fn by_itself(class: FailureClass) -> &'static str {
-    match class {
-        FailureClass::Transport => "Pinger connects again, first soon, then up to every 10 minutes. Mail is not lost.",
-        FailureClass::Throttled => "Pinger comes back when the server said it may. Mail is not lost.",
-        FailureClass::Misconfigured => "Pinger looks again about once an hour, in case somebody mended it.",
-        FailureClass::CredentialRefused => "A new password registers a new session, which replaces this one.",
-        FailureClass::CredentialUnusable => "The device was told to register again; that makes a new session.",
-        FailureClass::Unresolved => "Pinger goes on asking for a day, then ends the session and tells the device.",
-    }
+/// What happens without anybody's help: the same words as in `docs/failures.md`.
+pub(crate) const fn by_itself(code: FailureCode) -> &'static str {
+    code.by_itself()
 }
 
 /// Why a session ended, for a cell of a table.

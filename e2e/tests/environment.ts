@@ -17,7 +17,19 @@ export const environment = {
   imapPassword: variable("PINGER_IMAP_PASSWORD"),
   deliverUrl: variable("PINGER_DELIVER_URL"),
   pushesUrl: variable("PINGER_PUSHES_URL"),
+  dashboard: variable("PINGER_DASHBOARD"),
+  signUp: variable("PINGER_SIGN_UP"),
+  inviteUrl: variable("PINGER_INVITE_URL"),
 };
+
+export type Role = "viewer" | "support" | "admin";
+
+/** A link by which somebody signs up to the dashboard, as an admin makes one on the command line. */
+export async function inviteLink(role: Role): Promise<string> {
+  const response = await fetch(`${environment.inviteUrl}/${role}`, { method: "POST" });
+  if (!response.ok) throw new Error(`No link could be made: ${response.status} ${await response.text()}`);
+  return response.text();
+}
 
 /** A push as the receiver that plays Apple got it. */
 export interface Push {

@@ -4,11 +4,17 @@
 
 use sea_orm_migration::prelude::*;
 
+mod collation;
 mod m0001_session;
 mod m0002_outbox;
 mod m0003_timeline;
 mod m0004_staff;
 mod m0005_audit;
+mod m0006_passkey;
+mod m0007_search;
+mod m0008_speed;
+
+pub use collation::compare_bytes;
 
 /// All migrations, in order.
 pub struct Migrator;
@@ -22,6 +28,9 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_timeline::Migration),
             Box::new(m0004_staff::Migration),
             Box::new(m0005_audit::Migration),
+            Box::new(m0006_passkey::Migration),
+            Box::new(m0007_search::Migration),
+            Box::new(m0008_speed::Migration),
         ]
     }
 }

@@ -27,6 +27,11 @@ const NO_CHANGE: [&str; 2] = [
     "CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END",
 ];
 
+const NO_CHANGE_POSTGRES: [&str; 2] = [
+    "CREATE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'the audit is append-only'; END $$",
+    "CREATE TRIGGER audit_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only()",
+];
+
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
@@ -53,10 +58,13 @@ impl MigrationTrait for Migration {
         ] {
             manager.create_index(index).await?;
         }
-        if manager.get_database_backend() == DbBackend::Sqlite {
-            for trigger in NO_CHANGE {
-                manager.get_connection().execute_unprepared(trigger).await?;
-            }
+        let triggers: &[&str] = match manager.get_database_backend() {
+            DbBackend::Sqlite => &NO_CHANGE,
+            DbBackend::Postgres => &NO_CHANGE_POSTGRES,
+            _ => &[],
+        };
+        for trigger in triggers {
+            manager.get_connection().execute_unprepared(trigger).await?;
         }
         Ok(())
     }

@@ -1,8 +1,10 @@
 //! What is answered: pages with what is around them, and pages for what went wrong.
 
+use axum::extract::{Form, FromRequest, Request};
 use axum::response::{Html, IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use leptos::prelude::AnyView;
+use serde::de::DeserializeOwned;
 use store::StoreError;
 
 use super::password::PasswordError;
@@ -72,10 +74,25 @@ impl IntoResponse for Failure {
     }
 }
 
-/// A page for what went wrong, with nothing around it: there may be nobody whose menu to show.
+/// A page for what went wrong, with nothing around it: there may be nobody whose menu to show. If there is somebody, the layer
+/// puts it into a frame.
 pub(super) fn trouble_page(status: StatusCode, trouble: Trouble) -> Response {
-    let title = trouble.title();
-    (status, Html(bare_page(title, Theme::System, || trouble.view()))).into_response()
+    let body = trouble.clone();
+    let mut response = (status, Html(bare_page(trouble.title(), Theme::System, || body.view()))).into_response();
+    response.extensions_mut().insert(trouble);
+    response
+}
+
+/// A form, read. One that can't be read is answered with a page.
+pub(super) struct Fields<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Fields<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let Form(fields) = Form::from_request(request, state).await.map_err(|_| Failure::Malformed)?;
+        Ok(Self(fields))
+    }
 }
 
 /// Leads on, after a form.
@@ -98,6 +115,15 @@ pub(super) fn bare(status: StatusCode, title: &str, headers: &HeaderMap, body: i
 }
 
 impl Auth {
+    /// Puts the page for what went wrong, if this is one, into the frame of whoever asked.
+    pub(super) fn in_frame(&self, response: Response, staff: &Staff, headers: &HeaderMap, path: &str) -> Response {
+        let (mut parts, body) = response.into_parts();
+        let Some(trouble) = parts.extensions.remove::<Trouble>() else { return Response::from_parts(parts, body) };
+        let frame = self.frame(Section::Nowhere, trouble.title(), staff, headers, path);
+        parts.headers.remove(header::CONTENT_LENGTH);
+        Response::from_parts(parts, page(frame, || trouble.view()).into())
+    }
+
     /// What is around a page of ours.
     pub(crate) fn frame(&self, section: Section, title: &str, staff: &Staff, headers: &HeaderMap, path: &str) -> Frame {
         Frame {

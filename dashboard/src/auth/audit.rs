@@ -6,7 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
 use domain::Timestamp;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use store::{AuditAction, AuditCheck, AuditEntry, AuditFilter, AuditStart, Role, StoreError};
@@ -188,7 +188,8 @@ pub(super) async fn csv(
             }
         }
     });
-    let body = futures_util::StreamExt::chain(stream::iter([Ok::<_, StoreError>(head)]), rest);
+    // What compresses it asks once more behind its end, which an unfold does not bear.
+    let body = stream::iter([Ok::<_, StoreError>(head)]).chain(rest).fuse();
     let headers = [
         (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"pinger-audit.csv\""),

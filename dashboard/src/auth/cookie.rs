@@ -12,6 +12,10 @@ pub(crate) enum Cookie {
     SignIn,
     /// A sign-in that waits for its second factor.
     Pending,
+    /// A browser that is asked for a passkey.
+    Passkey,
+    /// A browser that was sent to a provider.
+    Provider,
 }
 
 /// How cookies are named and what is set on them.
@@ -27,6 +31,10 @@ impl Cookies {
             (Cookie::SignIn, false) => "pinger",
             (Cookie::Pending, true) => "__Host-pinger-code",
             (Cookie::Pending, false) => "pinger-code",
+            (Cookie::Passkey, true) => "__Host-pinger-passkey",
+            (Cookie::Passkey, false) => "pinger-passkey",
+            (Cookie::Provider, true) => "__Host-pinger-provider",
+            (Cookie::Provider, false) => "pinger-provider",
         }
     }
 

@@ -13,10 +13,13 @@ use store::{AuditAction, Role};
 
 use super::answer::{redirect, trouble_page};
 use super::cookie::Cookie;
+use super::mask::same;
 use super::next::Next;
-use super::secret::same;
 use super::{Auth, Client, Failure, Staff, origin};
 use crate::page::trouble::Trouble;
+
+/// Where pages are kept up to date from.
+const LIVE: &str = "/live";
 
 /// The most bytes of a form.
 const FORM_BYTES: usize = 64 * 1024;
@@ -24,9 +27,10 @@ const FORM_BYTES: usize = 64 * 1024;
 /// What may stand in for the form's field, for scripts of ours.
 const CSRF_HEADER: HeaderName = HeaderName::from_static("x-pinger-csrf");
 
-/// Nothing is loaded from elsewhere, no script runs, no page of another site shows or receives ours.
-const CONTENT_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; \
-                              form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// Nothing is loaded from elsewhere, no script runs but our files and the bundle's (which compiles WebAssembly), no page of
+/// another site shows or receives ours.
+const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; \
+                              font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Who needs to be signed in for a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,17 +51,40 @@ fn access(method: &Method, path: &str) -> Access {
         () if below("/account") || path == "/sign-out" || path == "/theme" => Access::Staff(Role::Viewer),
         () if path == "/staff" && reads => Access::Staff(Role::Viewer),
         () if below("/staff") || below("/settings") && !reads => Access::Staff(Role::Admin),
-        () if below("/audit") || path.ends_with(".csv") => Access::Staff(Role::Support),
+        () if below("/views") => Access::Staff(Role::Viewer),
+        () if below("/bulk") || below("/audit") || path.ends_with(".csv") => Access::Staff(Role::Support),
         () if reads => Access::Staff(Role::Viewer),
         () => Access::Staff(Role::Support),
     }
 }
 
+/// Whether this role may look at the page with this path.
+pub(crate) fn may_read(role: Role, path: &str) -> bool {
+    matches!(access(&Method::GET, path), Access::Staff(least) if role >= least)
+}
+
 pub(super) async fn guard(State(auth): State<Auth>, request: Request, rest: Rest) -> Response {
-    let is_asset = request.uri().path().starts_with("/assets/");
-    let mut response = match admit(&auth, request).await {
-        Ok(request) => rest.run(request).await,
-        Err(response) => *response,
+    let path = request.uri().path().to_owned();
+    let (is_asset, asked) = (path.starts_with("/assets/"), request.headers().clone());
+    let (response, staff) = match admit(&auth, request).await {
+        Ok(request) => {
+            let (staff, client) = (request.extensions().get::<Staff>().cloned(), client(&auth, &request));
+            let subject = format!("{} {path}", request.method());
+            let mut response = rest.run(request).await;
+            // A page looked at the role once more, and knew better than the path.
+            let denied = matches!(response.extensions().get(), Some(Trouble::NotAllowed { .. }));
+            if let (true, Some(staff)) = (denied, &staff)
+                && let Err(error) = auth.audit(staff, &client, AuditAction::Forbidden, subject, None).await
+            {
+                response = Failure::from(error).into_response();
+            }
+            (response, staff)
+        }
+        Err(refused) => (refused.response, refused.staff),
+    };
+    let mut response = match &staff {
+        Some(staff) => auth.in_frame(response, staff, &asked, &path),
+        None => response,
     };
     let headers = response.headers_mut();
     let mut default = |name: HeaderName, value: &'static str| {
@@ -79,23 +106,40 @@ pub(super) async fn guard(State(auth): State<Auth>, request: Request, rest: Rest
     response
 }
 
+/// The answer to a request that does not pass, and who asked, if that is known.
+struct Refused {
+    response: Response,
+    staff: Option<Staff>,
+}
+
+impl From<Response> for Box<Refused> {
+    fn from(response: Response) -> Self {
+        Self::new(Refused { response, staff: None })
+    }
+}
+
 /// Lets a request pass, with who asks in it; or answers it.
-async fn admit(auth: &Auth, mut request: Request) -> Result<Request, Box<Response>> {
+async fn admit(auth: &Auth, mut request: Request) -> Result<Request, Box<Refused>> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let origin = &auth.inner.origin;
     if !origin.knows_host(request.headers(), request.uri()) {
-        return Err(Box::new((StatusCode::MISDIRECTED_REQUEST, "Pinger's dashboard is not here.\n").into_response()));
+        return Err((StatusCode::MISDIRECTED_REQUEST, "Pinger's dashboard is not here.\n").into_response().into());
     }
     let client = client(auth, &request);
     request.extensions_mut().insert(client.clone());
     if !method.is_safe() && !origin.is_same(request.headers(), request.uri()) {
         tracing::warn!(address = %client.address, path, "a form of another site was refused");
-        return Err(Box::new(trouble_page(StatusCode::FORBIDDEN, Trouble::Stale)));
+        return Err(trouble_page(StatusCode::FORBIDDEN, Trouble::Stale).into());
     }
     let Access::Staff(role) = access(&method, &path) else { return bounded(request).await };
-    let fail = |failure: Failure| Box::new(failure.into_response());
-    let signed_in = auth.signed_in(request.headers()).await.map_err(|error| fail(error.into()))?;
-    let Some(staff) = signed_in else { return Err(Box::new(to_sign_in(auth, &request))) };
+    let fail = |failure: Failure| Box::<Refused>::from(failure.into_response());
+    // A page that keeps itself up to date is no use of a sign-in: nobody may be sitting there.
+    let signed_in = match path.as_str() {
+        LIVE => auth.still_signed_in(request.headers()).await,
+        _ => auth.signed_in(request.headers()).await,
+    };
+    let signed_in = signed_in.map_err(|error| fail(error.into()))?;
+    let Some(staff) = signed_in else { return Err(to_sign_in(auth, &request).into()) };
     if !method.is_safe() {
         request = with_token(request, &staff).await?;
     }
@@ -103,7 +147,8 @@ async fn admit(auth: &Auth, mut request: Request) -> Result<Request, Box<Respons
         let subject = format!("{method} {path}");
         let written = auth.audit(&staff, &client, AuditAction::Forbidden, subject, None).await;
         written.map_err(|error| fail(error.into()))?;
-        return Err(fail(Failure::Denied(Box::new(staff))));
+        let response = Failure::Denied(Box::new(staff.clone())).into_response();
+        return Err(Box::new(Refused { response, staff: Some(staff) }));
     }
     request.extensions_mut().insert(staff);
     Ok(request)
@@ -154,19 +199,22 @@ fn accepts_html(headers: &HeaderMap) -> bool {
 }
 
 /// Reads a form, so that nobody sends more than a form has.
-async fn bounded(request: Request) -> Result<Request, Box<Response>> {
+async fn bounded(request: Request) -> Result<Request, Box<Refused>> {
     if request.method().is_safe() {
         return Ok(request);
     }
     let (parts, body) = request.into_parts();
-    let too_large = || Box::new((StatusCode::PAYLOAD_TOO_LARGE, "This is more than a form has.\n").into_response());
-    let bytes = to_bytes(body, FORM_BYTES).await.map_err(|_| too_large())?;
+    let too_large = || (StatusCode::PAYLOAD_TOO_LARGE, "This is more than a form has.\n").into_response();
+    let bytes = to_bytes(body, FORM_BYTES).await.map_err(|_| Box::<Refused>::from(too_large()))?;
     Ok(Request::from_parts(parts, Body::from(bytes)))
 }
 
 /// The same, if it carries the token of the sign-in: in the field `csrf`, or in a header.
-async fn with_token(request: Request, staff: &Staff) -> Result<Request, Box<Response>> {
-    let stale = || Box::new(trouble_page(StatusCode::FORBIDDEN, Trouble::Stale));
+async fn with_token(request: Request, staff: &Staff) -> Result<Request, Box<Refused>> {
+    let stale = || {
+        let response = trouble_page(StatusCode::FORBIDDEN, Trouble::Stale);
+        Box::new(Refused { response, staff: Some(staff.clone()) })
+    };
     if let Some(token) = request.headers().get(CSRF_HEADER) {
         let fine = token.to_str().is_ok_and(|token| same(token, &staff.csrf));
         return if fine { bounded(request).await } else { Err(stale()) };
@@ -213,6 +261,10 @@ mod tests {
         check(&Method::POST, "/staff/invite", Access::Staff(Role::Admin));
         check(&Method::GET, "/audit", Access::Staff(Role::Support));
         check(&Method::GET, "/audit.csv", Access::Staff(Role::Support));
+        check(&Method::GET, "/sessions/suggest", Access::Staff(Role::Viewer));
+        check(&Method::POST, "/views", Access::Staff(Role::Viewer));
+        check(&Method::GET, "/bulk", Access::Staff(Role::Support));
+        check(&Method::POST, "/bulk/1/stop", Access::Staff(Role::Support));
         check(&Method::GET, "/settings", Access::Staff(Role::Viewer));
         check(&Method::POST, "/settings/keys", Access::Staff(Role::Admin));
         check(&Method::POST, "/account/password", Access::Staff(Role::Viewer));

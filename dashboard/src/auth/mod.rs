@@ -8,11 +8,16 @@ mod account;
 mod answer;
 mod audit;
 mod cookie;
+mod desk;
 mod guard;
+mod mask;
 mod next;
 mod origin;
+mod passkey;
 mod password;
 mod pending;
+mod provider;
+mod reset;
 mod secret;
 mod sign_in;
 mod sign_up;
@@ -39,11 +44,15 @@ use store::{
 };
 
 pub(crate) use answer::Failure;
+pub(crate) use audit::cell as csv_cell;
+pub(crate) use guard::may_read;
 
 use self::cookie::{Cookie, Cookies};
 use self::origin::Origin;
 use self::password::Passwords;
 use self::pending::Pending;
+pub use self::provider::OidcSettingError;
+use self::provider::Provider;
 use self::secret::Token;
 use self::throttle::Throttle;
 use crate::config::Config;
@@ -55,18 +64,24 @@ pub(crate) const INVITE_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// How exactly it is known when a sign-in was used last. More would write with each request.
 const TOUCH_EVERY: Duration = Duration::from_secs(60);
 
+/// Who is entered into the audit when nobody of that name is known.
+const UNKNOWN: &str = "(unknown)";
+
 /// Where the time comes from.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Why the configuration can't be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum SettingError {
     /// The origin is none.
-    #[error("origin {0}")]
+    #[error("[dashboard] origin {0}")]
     Origin(&'static str),
     /// Argon2 does not take its parameters.
-    #[error("argon2 is set to what the algorithm does not take")]
+    #[error("[dashboard] argon2 is set to what the algorithm does not take")]
     Argon2,
+    /// The provider is set up wrong.
+    #[error(transparent)]
+    Oidc(#[from] OidcSettingError),
 }
 
 /// What signing in stands on. Cheap to clone.
@@ -89,6 +104,8 @@ struct Inner {
     passwords: Passwords,
     throttle: Throttle,
     pending: Pending,
+    challenges: passkey::Challenges,
+    provider: Option<Provider>,
     checked: std::sync::Mutex<Option<crate::page::audit::Check>>,
 }
 
@@ -98,7 +115,7 @@ pub(crate) struct Staff {
     pub(crate) id: StaffId,
     pub(crate) name: String,
     pub(crate) role: Role,
-    /// What each form must carry, as `csrf`.
+    /// What each form must carry, as `csrf`: the token of the sign-in, under a mask of this request's.
     pub(crate) csrf: String,
     /// Their sign-in, by its hash.
     pub(crate) sign_in: String,
@@ -174,6 +191,8 @@ impl Auth {
             passwords: Passwords::new(&config.argon2).map_err(|_| SettingError::Argon2)?,
             throttle: Throttle::default(),
             pending: Pending::default(),
+            challenges: passkey::Challenges::default(),
+            provider: config.oidc.as_ref().map(Provider::new).transpose()?,
             checked: std::sync::Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -192,6 +211,11 @@ impl Auth {
         &self.inner.store
     }
 
+    /// Whether pushes wait for a breaker.
+    pub(crate) fn breaker_open(&self) -> bool {
+        (self.inner.breaker_open)()
+    }
+
     /// How many passwords have been hashed since the start.
     pub(crate) fn passwords_hashed(&self) -> u64 {
         self.inner.passwords.computed()
@@ -206,6 +230,18 @@ impl Auth {
             reason: None,
             address: Some(client.address.to_string()),
         }
+    }
+
+    /// Writes down that somebody was not let in, and why.
+    async fn refused(
+        &self,
+        person: Option<&StaffRecord>,
+        client: &Client,
+        why: impl Into<String>,
+    ) -> Result<(), StoreError> {
+        // People type passwords into the wrong field: what was typed is nobody's name.
+        let who = person.map_or(UNKNOWN, |person| person.name.as_str());
+        self.store().audit(self.entry(who, client, AuditAction::SignInRefused, why)).await
     }
 
     /// Writes down what somebody does. It is called before the act, so that no act is without its entry.
@@ -226,22 +262,47 @@ impl Auth {
         self.store().staff_act(self.now(), act, entry).await
     }
 
-    /// Who is signed in by the cookie of a request, if that holds still.
+    /// Who is signed in by the cookie of a request, if that holds still. It counts as a use of the sign-in.
     async fn signed_in(&self, headers: &HeaderMap) -> Result<Option<Staff>, StoreError> {
         let Some(token) = self.inner.cookies.read(headers, Cookie::SignIn) else { return Ok(None) };
         let hash = token.hash();
         let Some((sign_in, person)) = self.store().sign_in(&hash).await? else { return Ok(None) };
-        let now = self.now();
-        let (unused, age) = (now.since(sign_in.last_seen_at), now.since(sign_in.created_at));
-        if unused >= self.inner.idle || age >= self.inner.absolute || person.disabled_at.is_some() {
+        if !self.holds(&sign_in, &person) {
             // Whoever ended it in between was faster.
             let _ = self.act(StaffAct::EndSignIn(hash), None).await?;
             return Ok(None);
         }
-        if unused >= TOUCH_EVERY {
+        if self.now().since(sign_in.last_seen_at) >= TOUCH_EVERY {
             let _ = self.act(StaffAct::Touch(hash.clone()), None).await?;
         }
-        Ok(Some(Staff { id: person.id, name: person.name, role: person.role, csrf: sign_in.csrf, sign_in: hash }))
+        Ok(Some(Staff {
+            id: person.id,
+            name: person.name,
+            role: person.role,
+            csrf: mask::mask(&sign_in.csrf),
+            sign_in: hash,
+        }))
+    }
+
+    /// The same, for what is no use of the sign-in: nothing is written.
+    pub(crate) async fn still_signed_in(&self, headers: &HeaderMap) -> Result<Option<Staff>, StoreError> {
+        let Some(token) = self.inner.cookies.read(headers, Cookie::SignIn) else { return Ok(None) };
+        let hash = token.hash();
+        let found = self.store().sign_in(&hash).await?.filter(|(sign_in, person)| self.holds(sign_in, person));
+        Ok(found.map(|(sign_in, person)| Staff {
+            id: person.id,
+            name: person.name,
+            role: person.role,
+            csrf: sign_in.csrf,
+            sign_in: hash,
+        }))
+    }
+
+    /// Whether a sign-in has not run out, and its owner may come in.
+    fn holds(&self, sign_in: &SignIn, person: &StaffRecord) -> bool {
+        let now = self.now();
+        let (unused, age) = (now.since(sign_in.last_seen_at), now.since(sign_in.created_at));
+        unused < self.inner.idle && age < self.inner.absolute && person.disabled_at.is_none()
     }
 
     /// Signs somebody in: always under a new id, whatever the browser had.
@@ -323,23 +384,38 @@ pub(crate) fn routes(auth: Auth) -> Router {
     Router::new()
         .route("/sign-in", get(sign_in::page).post(sign_in::submit))
         .route("/sign-in/code", get(sign_in::code_page).post(sign_in::code_submit))
+        .route("/sign-in/code/passkey", post(passkey::second))
+        .route("/sign-in/code/passkey/question", post(passkey::second_question))
+        .route("/sign-in/passkey", post(passkey::alone))
+        .route("/sign-in/passkey/question", post(passkey::alone_question))
+        .route("/sign-in/provider", get(provider::leave))
+        .route("/sign-in/provider/back", get(provider::back))
+        .route("/sign-in/reset/{token}", get(reset::page).post(reset::submit))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/sign-up/{token}", get(sign_up::page).post(sign_up::submit))
         .route("/account", get(account::page))
         .route("/account/password", post(account::password))
         .route("/account/authenticator", get(account::authenticator).post(account::set_authenticator))
         .route("/account/authenticator/remove", post(account::remove_authenticator))
+        .route("/account/passkeys", post(passkey::register))
+        .route("/account/passkeys/question", post(passkey::registration))
+        .route("/account/passkeys/remove", post(passkey::remove))
+        .route("/account/provider/connect", get(provider::connect))
+        .route("/account/provider/disconnect", post(provider::disconnect))
         .route("/account/recovery", post(account::recovery))
         .route("/account/sign-ins/end", post(account::end_sign_in))
         .route("/staff", get(staff::page))
         .route("/staff/invite", post(staff::invite))
+        .route("/staff/invite/withdraw", post(staff::withdraw_invite))
         .route("/staff/sign-ins/end", post(staff::end_sign_in))
+        .route("/staff/sign-ins/end-all", post(staff::end_all_sign_ins))
         .route("/staff/{id}", get(staff::person))
         .route("/staff/{id}/role", post(staff::role))
         .route("/staff/{id}/disable", post(staff::disable))
         .route("/staff/{id}/enable", post(staff::enable))
         .route("/staff/{id}/end-sign-ins", post(staff::end_sign_ins))
-        .route("/staff/{id}/remove-authenticator", post(staff::remove_authenticator))
+        .route("/staff/{id}/remove-factors", post(staff::remove_factors))
+        .route("/staff/{id}/reset", post(staff::reset))
         .route("/audit", get(audit::page))
         .route("/audit/check", post(audit::check))
         .route("/audit.csv", get(audit::csv))

@@ -1,6 +1,5 @@
 //! Signing in: name and password, then the second factor if there is one. And out.
 
-use axum::Form;
 use axum::extract::{Query, State};
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -8,18 +7,16 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use store::{AuditAction, Factor, Refusal, Spend, StaffAct, StaffName, StaffRecord};
 
-use super::answer::{bare, redirect};
+use super::answer::{Fields, bare, redirect};
 use super::cookie::Cookie;
 use super::next::Next;
+use super::passkey::{self, RelyingParty};
 use super::password::{LONGEST, Verdict};
 use super::secret::Token;
 use super::throttle::Throttled;
 use super::totp::{Purpose, Totp, recovery_hash};
-use super::{Auth, Client, Failure, Staff};
+use super::{Auth, Client, Failure, Staff, UNKNOWN};
 use crate::page::sign_in as view;
-
-/// Who is entered into the audit when nobody of that name is known: people type passwords into the wrong field.
-const UNKNOWN: &str = "(unknown)";
 
 /// What the sign-in page is asked with.
 #[derive(Debug, Default, Deserialize)]
@@ -28,6 +25,7 @@ pub(super) struct Asked {
     next: Option<String>,
     ended: Option<String>,
     out: Option<String>,
+    reset: Option<String>,
 }
 
 /// The first step's form.
@@ -68,13 +66,15 @@ pub(super) async fn page(
         said("You are signed out.", "The sign-in was ended, or was not used for a while.")
     } else if asked.out.is_some() {
         said("You are signed out.", "")
+    } else if asked.reset.is_some() {
+        said("The password is set.", "Sign in with it.")
     } else {
         None
     };
-    Ok(form(StatusCode::OK, &headers, view::SignIn { notice, ..fields(&client, &next, "") }))
+    Ok(form(StatusCode::OK, &headers, view::SignIn { notice, ..fields(&auth, &client, &next, "") }))
 }
 
-fn fields(client: &Client, next: &Next, name: &str) -> view::SignIn {
+fn fields(auth: &Auth, client: &Client, next: &Next, name: &str) -> view::SignIn {
     let host = client.base.split_once("://").map(|(_, host)| host.to_owned()).unwrap_or_default();
     view::SignIn {
         host,
@@ -82,7 +82,22 @@ fn fields(client: &Client, next: &Next, name: &str) -> view::SignIn {
         name: name.to_owned(),
         problem: None,
         notice: None,
+        passkeys: RelyingParty::of(&client.base).is_some(),
+        provider: auth.provider_name().map(str::to_owned),
     }
+}
+
+/// The first step's page, with what was wrong: a short sentence and what to do.
+pub(super) fn first_form(
+    auth: &Auth,
+    status: StatusCode,
+    headers: &HeaderMap,
+    client: &Client,
+    next: &Next,
+    problem: (&str, &str),
+) -> Response {
+    let problem = said(problem.0, problem.1);
+    form(status, headers, view::SignIn { problem, ..fields(auth, client, next, "") })
 }
 
 fn form(status: StatusCode, headers: &HeaderMap, form: view::SignIn) -> Response {
@@ -90,11 +105,10 @@ fn form(status: StatusCode, headers: &HeaderMap, form: view::SignIn) -> Response
 }
 
 /// One answer for whoever tries too often, be there somebody of that name or not.
-fn slowed(throttled: Throttled, client: &Client, headers: &HeaderMap, next: &Next) -> Response {
+pub(super) fn slowed(auth: &Auth, throttled: Throttled, client: &Client, headers: &HeaderMap, next: &Next) -> Response {
     let seconds = throttled.wait.as_secs() + 1;
-    let problem = said("Too many tries.", format!("Wait {seconds} seconds, then try again."));
-    let mut response =
-        form(StatusCode::TOO_MANY_REQUESTS, headers, view::SignIn { problem, ..fields(client, next, "") });
+    let problem = ("Too many tries.", &*format!("Wait {seconds} seconds, then try again."));
+    let mut response = first_form(auth, StatusCode::TOO_MANY_REQUESTS, headers, client, next, problem);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     response
 }
@@ -103,7 +117,7 @@ pub(super) async fn submit(
     State(auth): State<Auth>,
     client: Client,
     headers: HeaderMap,
-    Form(first): Form<First>,
+    Fields(first): Fields<First>,
 ) -> Result<Response, Failure> {
     let next = next_of(first.next.as_deref());
     let typed: String = first.name.trim().chars().take(64).collect();
@@ -112,7 +126,7 @@ pub(super) async fn submit(
             let entry = auth.entry(UNKNOWN, &client, AuditAction::SignInThrottled, "sign-in");
             auth.store().audit(entry).await?;
         }
-        return Ok(slowed(throttled, &client, &headers, &next));
+        return Ok(slowed(&auth, throttled, &client, &headers, &next));
     }
     let person = match StaffName::parse(&typed) {
         Some(name) => auth.store().staff_by_name(&name).await?,
@@ -135,17 +149,17 @@ pub(super) async fn submit(
             let who = known.as_deref().unwrap_or(UNKNOWN);
             auth.store().audit(auth.entry(who, &client, AuditAction::SignInRefused, why)).await?;
             let problem = said("That is not right.", "Check name and password. Nothing tells which of them is wrong.");
-            let fields = view::SignIn { problem, ..fields(&client, &next, &typed) };
+            let fields = view::SignIn { problem, ..fields(&auth, &client, &next, &typed) };
             return Ok(form(StatusCode::UNPROCESSABLE_ENTITY, &headers, fields));
         }
     };
     if outdated {
         rehash(&auth, &person, password).await;
     }
-    if person.totp_secret.is_some() {
-        return Ok(ask_for_code(&auth, &person, &next));
+    if person.totp_secret.is_some() || !auth.store().passkeys_of(person.id).await?.is_empty() {
+        return Ok(ask_for_more(&auth, &person, &next));
     }
-    enter(&auth, &person, &client, &headers, &next, Factor::Password, None).await
+    enter(&auth, &person, &client, &headers, &next, Entering::by(Factor::Password)).await
 }
 
 /// Hashes a password as it is done now. If that fails, it is done the next time.
@@ -160,7 +174,8 @@ async fn rehash(auth: &Auth, person: &StaffRecord, password: SecretString) {
     }
 }
 
-fn ask_for_code(auth: &Auth, person: &StaffRecord, next: &Next) -> Response {
+/// Asks for the second factor.
+fn ask_for_more(auth: &Auth, person: &StaffRecord, next: &Next) -> Response {
     let ticket = Token::random();
     if !auth.inner.pending.begin(ticket.hash(), person.id, auth.now()) {
         return axum::response::IntoResponse::into_response(Failure::Busy);
@@ -173,6 +188,21 @@ fn ask_for_code(auth: &Auth, person: &StaffRecord, next: &Next) -> Response {
     response
 }
 
+/// With what somebody comes in.
+#[derive(Clone, Debug)]
+pub(super) struct Entering {
+    pub(super) factor: Factor,
+    /// What is used up by it.
+    pub(super) spend: Option<Spend>,
+}
+
+impl Entering {
+    /// With what is not used up.
+    pub(super) const fn by(factor: Factor) -> Self {
+        Self { factor, spend: None }
+    }
+}
+
 /// Signs in, under a new id.
 pub(super) async fn enter(
     auth: &Auth,
@@ -180,12 +210,19 @@ pub(super) async fn enter(
     client: &Client,
     headers: &HeaderMap,
     next: &Next,
-    factor: Factor,
-    spend: Option<Spend>,
+    entering: Entering,
 ) -> Result<Response, Failure> {
+    let Entering { factor, spend } = entering;
     let token = match auth.begin(person, client, headers, factor, spend).await? {
         Ok(token) => token,
-        Err(Refusal::CodeSpent) => return refuse_code(auth, person, client, headers, next).await,
+        Err(Refusal::CodeSpent) => {
+            let twin = "passkey: its count went back".to_owned();
+            return match factor {
+                Factor::PasskeyAlone => passkey::refuse_alone(auth, Some(person), client, headers, next, twin).await,
+                Factor::Passkey => passkey::refuse_second(auth, person, client, headers, next, twin).await,
+                _ => refuse_code(auth, person, client, headers, next).await,
+            };
+        }
         Err(_) => return Ok(redirect("/sign-in")),
     };
     auth.inner.throttle.succeeded(&person.name, client.address, auth.now());
@@ -199,6 +236,38 @@ pub(super) async fn enter(
     Ok(response)
 }
 
+/// Why somebody can't go on with the second step.
+pub(super) enum Halt {
+    /// There was no first step, or it was too long ago.
+    Restart,
+    /// They try too often.
+    Slowed(Throttled),
+}
+
+impl Auth {
+    /// Who is in the second step, and the hash of their ticket; takes one of their tries.
+    pub(super) async fn second_step(
+        &self,
+        client: &Client,
+        headers: &HeaderMap,
+    ) -> Result<Result<(StaffRecord, String), Halt>, Failure> {
+        let ticket = self.inner.cookies.read(headers, Cookie::Pending).map(|ticket| ticket.hash());
+        let Some(ticket) = ticket else { return Ok(Err(Halt::Restart)) };
+        let Some(id) = self.inner.pending.attempt(&ticket, self.now()) else { return Ok(Err(Halt::Restart)) };
+        let Some(person) = self.store().staff(id).await?.filter(|person| person.disabled_at.is_none()) else {
+            return Ok(Err(Halt::Restart));
+        };
+        if let Err(throttled) = self.inner.throttle.take(&person.name, client.address, self.now()) {
+            if throttled.first {
+                let entry = self.entry(&person.name, client, AuditAction::SignInThrottled, "codes");
+                self.store().audit(entry).await?;
+            }
+            return Ok(Err(Halt::Slowed(throttled)));
+        }
+        Ok(Ok((person, ticket)))
+    }
+}
+
 pub(super) async fn code_page(
     State(auth): State<Auth>,
     Query(asked): Query<Asked>,
@@ -206,51 +275,55 @@ pub(super) async fn code_page(
 ) -> Result<Response, Failure> {
     let next = next_of(asked.next.as_deref());
     let ticket = auth.inner.cookies.read(&headers, Cookie::Pending);
-    if ticket.and_then(|ticket| auth.inner.pending.who(&ticket.hash(), auth.now())).is_none() {
+    let Some(id) = ticket.and_then(|ticket| auth.inner.pending.who(&ticket.hash(), auth.now())) else {
         return Ok(redirect("/sign-in"));
-    }
-    Ok(code_form(StatusCode::OK, &headers, &next, None))
+    };
+    let Some(person) = auth.store().staff(id).await? else { return Ok(redirect("/sign-in")) };
+    code_form(&auth, &person, StatusCode::OK, &headers, &next, None).await
 }
 
-fn code_form(status: StatusCode, headers: &HeaderMap, next: &Next, problem: Option<(String, String)>) -> Response {
-    let next = (!next.is_home()).then(|| next.as_str().to_owned());
+/// The second step's page, with what was wrong.
+pub(super) async fn code_form(
+    auth: &Auth,
+    person: &StaffRecord,
+    status: StatusCode,
+    headers: &HeaderMap,
+    next: &Next,
+    problem: Option<(&str, &str)>,
+) -> Result<Response, Failure> {
     // The ticket is in a cookie, so that no other browser can go on with it.
-    bare(status, "Your code", headers, || view::Code { ticket: String::new(), next, problem }.view())
+    let page = view::Code {
+        next: (!next.is_home()).then(|| next.as_str().to_owned()),
+        problem: problem.and_then(|(bold, text)| said(bold, text)),
+        codes: person.totp_secret.is_some(),
+        passkeys: !auth.store().passkeys_of(person.id).await?.is_empty(),
+    };
+    Ok(bare(status, "One thing more", headers, || page.view()))
 }
 
 pub(super) async fn code_submit(
     State(auth): State<Auth>,
     client: Client,
     headers: HeaderMap,
-    Form(second): Form<Second>,
+    Fields(second): Fields<Second>,
 ) -> Result<Response, Failure> {
     let (next, now) = (next_of(second.next.as_deref()), auth.now());
-    let ticket = auth.inner.cookies.read(&headers, Cookie::Pending);
-    let Some(id) = ticket.and_then(|ticket| auth.inner.pending.attempt(&ticket.hash(), now)) else {
-        return Ok(redirect("/sign-in"));
+    let person = match auth.second_step(&client, &headers).await? {
+        Ok((person, _)) => person,
+        Err(Halt::Restart) => return Ok(redirect("/sign-in")),
+        Err(Halt::Slowed(throttled)) => return Ok(slowed(&auth, throttled, &client, &headers, &next)),
     };
-    let Some(person) = auth.store().staff(id).await?.filter(|person| person.disabled_at.is_none()) else {
-        return Ok(redirect("/sign-in"));
-    };
-    if let Err(throttled) = auth.inner.throttle.take(&person.name, client.address, now) {
-        if throttled.first {
-            let entry = auth.entry(&person.name, &client, AuditAction::SignInThrottled, "codes");
-            auth.store().audit(entry).await?;
-        }
-        return Ok(slowed(throttled, &client, &headers, &next));
-    }
     let code = second.code.expose_secret();
     let sealed = person.totp_secret.as_deref();
-    let totp = sealed.and_then(|sealed| Totp::open(&auth.inner.secrets, Purpose::Stored(id), sealed));
+    let totp = sealed.and_then(|sealed| Totp::open(&auth.inner.secrets, Purpose::Stored(person.id), sealed));
     let step = totp.and_then(|totp| totp.step_of(code, now, person.totp_step));
-    let recovery = recovery_hash(id, code).filter(|hash| person.recovery_codes.contains(hash));
-    match (step, recovery) {
-        (Some(step), _) => enter(&auth, &person, &client, &headers, &next, Factor::Totp, Some(Spend::Step(step))).await,
-        (None, Some(hash)) => {
-            enter(&auth, &person, &client, &headers, &next, Factor::Recovery, Some(Spend::Recovery(hash))).await
-        }
-        (None, None) => refuse_code(&auth, &person, &client, &headers, &next).await,
-    }
+    let recovery = recovery_hash(person.id, code).filter(|hash| person.recovery_codes.contains(hash));
+    let entering = match (step, recovery) {
+        (Some(step), _) => Entering { factor: Factor::Totp, spend: Some(Spend::Step(step)) },
+        (None, Some(hash)) => Entering { factor: Factor::Recovery, spend: Some(Spend::Recovery(hash)) },
+        (None, None) => return refuse_code(&auth, &person, &client, &headers, &next).await,
+    };
+    enter(&auth, &person, &client, &headers, &next, entering).await
 }
 
 async fn refuse_code(
@@ -260,10 +333,9 @@ async fn refuse_code(
     headers: &HeaderMap,
     next: &Next,
 ) -> Result<Response, Failure> {
-    let entry = auth.entry(&person.name, client, AuditAction::SignInRefused, "wrong code");
-    auth.store().audit(entry).await?;
-    let problem = said("This code is not right.", "It may be too old, or was used before. Take the next one.");
-    Ok(code_form(StatusCode::UNPROCESSABLE_ENTITY, headers, next, problem))
+    auth.refused(Some(person), client, "wrong code").await?;
+    let problem = ("This code is not right.", "It may be too old, or was used before. Take the next one.");
+    code_form(auth, person, StatusCode::UNPROCESSABLE_ENTITY, headers, next, Some(problem)).await
 }
 
 pub(super) async fn sign_out(State(auth): State<Auth>, staff: Staff, client: Client) -> Result<Response, Failure> {

@@ -1,6 +1,5 @@
 //! Signing up by a one-time link.
 
-use axum::Form;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
@@ -8,11 +7,11 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use store::{AuditAction, Factor, Invite, Refusal, StaffAct, StaffId, StaffName, StoreError};
 
-use super::answer::bare;
+use super::answer::{Fields, bare};
 use super::next::Next;
 use super::password;
 use super::secret::Token;
-use super::sign_in::enter;
+use super::sign_in::{Entering, enter};
 use super::{Auth, Client, Failure};
 use crate::page::sign_in as view;
 
@@ -65,7 +64,7 @@ pub(super) async fn submit(
     Path(token): Path<String>,
     client: Client,
     headers: HeaderMap,
-    Form(wanted): Form<Wanted>,
+    Fields(wanted): Fields<Wanted>,
 ) -> Result<Response, Failure> {
     let Some(invite) = open_invite(&auth, &token).await? else { return Ok(dead_link(&headers)) };
     let typed: String = wanted.name.chars().take(64).collect();
@@ -95,5 +94,5 @@ pub(super) async fn submit(
     let person = auth.store().staff(id).await?.ok_or(Failure::Ours("whoever signed up is not there"))?;
     // A second factor is offered at once, and can wait.
     let next = Next::parse("/account/authenticator");
-    enter(&auth, &person, &client, &headers, &next, Factor::Password, None).await
+    enter(&auth, &person, &client, &headers, &next, Entering::by(Factor::Password)).await
 }

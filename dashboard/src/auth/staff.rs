@@ -1,15 +1,15 @@
 //! Staff: who there is, where they are signed in, and what an admin does about it.
 
-use axum::Form;
-use axum::extract::{Path, State};
-use axum::response::Response;
-use http::HeaderMap;
-use serde::Deserialize;
-use store::{AuditAction, NewAudit, Refusal, Role, SignIn, StaffAct, StaffId, StaffRecord};
+use std::collections::HashSet;
 
-use super::account::toast;
-use super::answer::framed;
-use super::{Auth, Client, Failure, Staff};
+use axum::extract::Path;
+use axum::response::Response;
+use serde::Deserialize;
+use store::{AuditAction, Refusal, Role, SignIn, StaffAct, StaffId, StaffRecord};
+
+use super::answer::Fields;
+use super::desk::{AdminDesk, Desk, toast};
+use super::{Auth, Failure, Staff};
 use crate::page::person as person_view;
 use crate::page::staff as view;
 use crate::part::mark::Mark;
@@ -76,20 +76,24 @@ fn browser(agent: &str) -> String {
     }
 }
 
-fn factors(person: &StaffRecord) -> &'static str {
-    if person.totp_secret.is_some() { "Password and codes" } else { "Password" }
+/// What somebody signs in with: “Password, codes and passkeys”.
+fn factors(person: &StaffRecord, has_passkeys: bool) -> String {
+    let with = match (person.password_hash.is_some(), person.totp_secret.is_some(), has_passkeys) {
+        (false, _, _) => "Provider",
+        (true, false, false) => "Password",
+        (true, true, false) => "Password and codes",
+        (true, false, true) => "Password and passkeys",
+        (true, true, true) => "Password, codes and passkeys",
+    };
+    with.to_owned()
 }
 
-async fn show(
-    auth: &Auth,
-    staff: &Staff,
-    headers: &HeaderMap,
-    new_link: Option<String>,
-    toast: Option<Toast>,
-) -> Result<Response, Failure> {
+async fn show(desk: &Desk, new_link: Option<view::NewLink>, toast: Option<Toast>) -> Result<Response, Failure> {
+    let (auth, staff) = (&desk.auth, &desk.staff);
     let may_manage = staff.role >= Role::Admin;
     let (people, now) = (auth.store().all_staff().await?, auth.now());
     let name_of = |id: StaffId| people.iter().find(|person| person.id == id).map_or("", |person| person.name.as_str());
+    let owners: HashSet<StaffId> = auth.store().passkey_owners().await?.into_iter().collect();
     let sign_ins = auth.store().sign_ins().await?;
     let page = view::StaffPage {
         now,
@@ -105,6 +109,7 @@ async fn show(
         invites: if may_manage {
             let open = auth.store().open_invites(now).await?;
             let shown = |invite: store::Invite| view::Invite {
+                id: invite.token_hash,
                 role: invite.role.to_string(),
                 by: invite.created_by,
                 expires: invite.expires_at,
@@ -119,7 +124,7 @@ async fn show(
                 id: person.id.to_string(),
                 name: person.name.clone(),
                 role: person.role.to_string(),
-                factors: factors(person).to_owned(),
+                factors: factors(person, owners.contains(&person.id)),
                 since: person.created_at,
                 disabled_at: person.disabled_at,
                 is_me: person.id == staff.id,
@@ -129,69 +134,66 @@ async fn show(
         may_manage,
         csrf: staff.csrf.clone(),
     };
-    let frame = auth.frame(Section::Staff, "Staff", staff, headers, "/staff");
-    Ok(framed(frame, toast, || page.view()))
+    Ok(desk.show(Section::Staff, "Staff", "/staff", toast, || page.view()))
 }
 
-pub(super) async fn page(State(auth): State<Auth>, staff: Staff, headers: HeaderMap) -> Result<Response, Failure> {
-    show(&auth, &staff, &headers, None, None).await
+pub(super) async fn page(desk: Desk) -> Result<Response, Failure> {
+    show(&desk, None, None).await
 }
 
 /// Makes a link, and shows it once.
-pub(super) async fn invite(
-    State(auth): State<Auth>,
-    staff: Staff,
-    client: Client,
-    headers: HeaderMap,
-    Form(form): Form<Invitation>,
-) -> Result<Response, Failure> {
-    staff.require(Role::Admin)?;
+pub(super) async fn invite(AdminDesk(desk): AdminDesk, Fields(form): Fields<Invitation>) -> Result<Response, Failure> {
     let role = Role::parse(&form.role).ok_or(Failure::Malformed)?;
-    let path = Auth::invite(auth.store(), auth.now(), role, &staff.name, Some(client.address.to_string())).await?;
-    show(&auth, &staff, &headers, Some(format!("{}{path}", client.base)), None).await
+    let (auth, address) = (&desk.auth, desk.client.address.to_string());
+    let path = Auth::invite(auth.store(), auth.now(), role, &desk.staff.name, Some(address)).await?;
+    let link = view::NewLink { url: format!("{}{path}", desk.client.base), reset_of: None };
+    show(&desk, Some(link), None).await
 }
 
-async fn find(auth: &Auth, id: &str) -> Result<StaffRecord, Failure> {
-    let id = StaffId::parse(id).ok_or(Failure::Missing)?;
-    auth.store().staff(id).await?.ok_or(Failure::Missing)
-}
-
-async fn show_person(
-    auth: &Auth,
-    staff: &Staff,
-    headers: &HeaderMap,
-    id: StaffId,
-    toast: Option<Toast>,
+/// Withdraws a link that was not used yet.
+pub(super) async fn withdraw_invite(
+    AdminDesk(desk): AdminDesk,
+    Fields(form): Fields<Which>,
 ) -> Result<Response, Failure> {
-    let person = auth.store().staff(id).await?.ok_or(Failure::Missing)?;
-    let sign_ins = auth.store().sign_ins().await?.into_iter().filter(|sign_in| sign_in.staff == id).count();
+    let role = desk.auth.store().invite(&form.id).await?.map(|invite| invite.role.to_string()).unwrap_or_default();
+    let withdraw = StaffAct::WithdrawInvite(form.id);
+    let toast = match desk.act(withdraw, AuditAction::InviteWithdrawn, role, None).await? {
+        Ok(()) => toast(Mark::Ok, "The link is withdrawn: nobody can sign up with it."),
+        Err(_) => toast(Mark::Fault, "Nothing was changed: the link was used or withdrawn already."),
+    };
+    show(&desk, None, toast).await
+}
+
+async fn find(desk: &Desk, id: &str) -> Result<StaffRecord, Failure> {
+    let id = StaffId::parse(id).ok_or(Failure::Missing)?;
+    desk.auth.store().staff(id).await?.ok_or(Failure::Missing)
+}
+
+async fn show_person(desk: &Desk, id: StaffId, toast: Option<Toast>) -> Result<Response, Failure> {
+    let store = desk.auth.store();
+    let person = store.staff(id).await?.ok_or(Failure::Missing)?;
+    let sign_ins = store.sign_ins().await?.into_iter().filter(|sign_in| sign_in.staff == id).count();
+    let has_passkeys = !store.passkeys_of(id).await?.is_empty();
     let page = person_view::Person {
-        now: auth.now(),
+        now: desk.auth.now(),
         id: person.id.to_string(),
         name: person.name.clone(),
         role: person.role.as_str(),
         roles: Role::ALL.iter().map(|role| role.as_str()).collect(),
-        factors: factors(&person),
-        has_authenticator: person.totp_secret.is_some(),
+        factors: factors(&person, has_passkeys),
+        has_second_factor: person.totp_secret.is_some() || has_passkeys,
         since: person.created_at,
         disabled_at: person.disabled_at,
         sign_ins,
-        csrf: staff.csrf.clone(),
+        csrf: desk.staff.csrf.clone(),
     };
     let path = format!("/staff/{}", person.id);
-    let frame = auth.frame(Section::Staff, &person.name, staff, headers, &path);
-    Ok(framed(frame, toast, || page.view()))
+    Ok(desk.show(Section::Staff, &person.name, &path, toast, || page.view()))
 }
 
-pub(super) async fn person(
-    State(auth): State<Auth>,
-    Path(id): Path<String>,
-    staff: Staff,
-    headers: HeaderMap,
-) -> Result<Response, Failure> {
-    staff.require(Role::Admin)?;
-    let person = find(&auth, &id).await?;
-    show_person(&auth, &staff, &headers, person.id, None).await
+pub(super) async fn person(AdminDesk(desk): AdminDesk, Path(id): Path<String>) -> Result<Response, Failure> {
+    let person = find(&desk, &id).await?;
+    show_person(&desk, person.id, None).await
 }
 
 /// What an admin does to somebody, and what it is called in the audit.
@@ -202,145 +204,132 @@ struct Act {
     done: &'static str,
 }
 
-async fn act(
-    auth: &Auth,
-    staff: &Staff,
-    client: &Client,
-    headers: &HeaderMap,
-    id: StaffId,
-    what: Act,
-    reason: Option<String>,
-) -> Result<Response, Failure> {
-    let reason = reason.map(|reason| reason.trim().to_owned()).filter(|reason| !reason.is_empty());
-    let entry = NewAudit { reason, ..auth.entry(&staff.name, client, what.action, what.subject) };
-    let toast = match auth.act(what.act, Some(entry)).await? {
+async fn act(desk: &Desk, id: StaffId, what: Act, reason: Option<String>) -> Result<Response, Failure> {
+    let toast = match desk.act(what.act, what.action, what.subject, reason).await? {
         Ok(()) => toast(Mark::Ok, what.done),
         Err(Refusal::LastAdmin) => toast(Mark::Fault, "Nothing was changed: nobody would be left who is an admin."),
         Err(Refusal::Unknown) => toast(Mark::Fault, "Nothing was changed: it was so already."),
         Err(refusal) => toast(Mark::Fault, format!("Nothing was changed: {refusal}.")),
     };
-    show_person(auth, staff, headers, id, toast).await
+    show_person(desk, id, toast).await
 }
 
 pub(super) async fn role(
-    State(auth): State<Auth>,
+    AdminDesk(desk): AdminDesk,
     Path(id): Path<String>,
-    staff: Staff,
-    client: Client,
-    headers: HeaderMap,
-    Form(form): Form<NewRole>,
+    Fields(form): Fields<NewRole>,
 ) -> Result<Response, Failure> {
-    staff.require(Role::Admin)?;
     let role = Role::parse(&form.role).ok_or(Failure::Malformed)?;
-    let person = find(&auth, &id).await?;
+    let person = find(&desk, &id).await?;
     let what = Act {
         act: StaffAct::SetRole { id: person.id, role },
         action: AuditAction::RoleChanged,
         subject: format!("{}: {} to {role}", person.name, person.role),
         done: "The role is changed, from the next click on.",
     };
-    act(&auth, &staff, &client, &headers, person.id, what, form.reason).await
+    act(&desk, person.id, what, form.reason).await
 }
 
 pub(super) async fn disable(
-    State(auth): State<Auth>,
+    AdminDesk(desk): AdminDesk,
     Path(id): Path<String>,
-    staff: Staff,
-    client: Client,
-    headers: HeaderMap,
-    Form(form): Form<Why>,
+    Fields(form): Fields<Why>,
 ) -> Result<Response, Failure> {
-    staff.require(Role::Admin)?;
-    let person = find(&auth, &id).await?;
+    let person = find(&desk, &id).await?;
     let what = Act {
         act: StaffAct::Disable(person.id),
         action: AuditAction::StaffDisabled,
         subject: person.name,
         done: "They are shut out, and their sign-ins are ended.",
     };
-    act(&auth, &staff, &client, &headers, person.id, what, form.reason).await
+    act(&desk, person.id, what, form.reason).await
 }
 
 pub(super) async fn enable(
-    State(auth): State<Auth>,
+    AdminDesk(desk): AdminDesk,
     Path(id): Path<String>,
-    staff: Staff,
-    client: Client,
-    headers: HeaderMap,
-    Form(form): Form<Why>,
+    Fields(form): Fields<Why>,
 ) -> Result<Response, Failure> {
-    staff.require(Role::Admin)?;
-    let person = find(&auth, &id).await?;
+    let person = find(&desk, &id).await?;
     let what = Act {
         act: StaffAct::Enable(person.id),
         action: AuditAction::StaffEnabled,
         subject: person.name,
         done: "They may sign in again.",
     };
-    act(&auth, &staff, &client, &headers, person.id, what, form.reason).await
+    act(&desk, person.id, what, form.reason).await
 }
 
 pub(super) async fn end_sign_ins(
-    State(auth): State<Auth>,
+    AdminDesk(desk): AdminDesk,
     Path(id): Path<String>,
-    staff: Staff,
-    client: Client,
-    headers: HeaderMap,
-    Form(form): Form<Why>,
+    Fields(form): Fields<Why>,
 ) -> Result<Response, Failure> {
-    staff.require(Role::Admin)?;
-    let person = find(&auth, &id).await?;
-    let keep = (person.id == staff.id).then(|| staff.sign_in.clone());
+    let person = find(&desk, &id).await?;
+    let keep = (person.id == desk.staff.id).then(|| desk.staff.sign_in.clone());
     let what = Act {
         act: StaffAct::EndSignIns { id: person.id, keep },
         action: AuditAction::SignInsEnded,
         subject: person.name,
         done: "All their sign-ins are ended.",
     };
-    act(&auth, &staff, &client, &headers, person.id, what, form.reason).await
+    act(&desk, person.id, what, form.reason).await
 }
 
 /// For whoever lost their phone and their recovery codes.
-pub(super) async fn remove_authenticator(
-    State(auth): State<Auth>,
+pub(super) async fn remove_factors(
+    AdminDesk(desk): AdminDesk,
     Path(id): Path<String>,
-    staff: Staff,
-    client: Client,
-    headers: HeaderMap,
-    Form(form): Form<Why>,
+    Fields(form): Fields<Why>,
 ) -> Result<Response, Failure> {
-    staff.require(Role::Admin)?;
-    let person = find(&auth, &id).await?;
-    if person.id == staff.id {
+    let person = find(&desk, &id).await?;
+    if person.id == desk.staff.id {
         // One's own is guarded by the password, under “Your account”.
-        return Err(Failure::Denied(Box::new(staff)));
+        return Err(Failure::Denied(Box::new(desk.staff)));
     }
     let what = Act {
-        act: StaffAct::RemoveTotp(person.id),
-        action: AuditAction::TotpRemoved,
+        act: StaffAct::RemoveFactors(person.id),
+        action: AuditAction::FactorsRemoved,
         subject: person.name,
-        done: "They sign in with the password alone until they set codes up again.",
+        done: "They sign in with the password alone until they set something up again.",
     };
-    act(&auth, &staff, &client, &headers, person.id, what, form.reason).await
+    act(&desk, person.id, what, form.reason).await
+}
+
+/// For whoever forgot their password: makes a link, and shows it once.
+pub(super) async fn reset(AdminDesk(desk): AdminDesk, Path(id): Path<String>) -> Result<Response, Failure> {
+    let person = find(&desk, &id).await?;
+    let (auth, address) = (&desk.auth, desk.client.address.to_string());
+    let offered = Auth::offer_reset(auth.store(), auth.now(), &person, &desk.staff.name, Some(address)).await?;
+    match offered {
+        Ok(path) => {
+            let link = view::NewLink { url: format!("{}{path}", desk.client.base), reset_of: Some(person.name) };
+            show(&desk, Some(link), None).await
+        }
+        Err(_) => show_person(&desk, person.id, toast(Mark::Fault, "No link was made: they are shut out.")).await,
+    }
 }
 
 /// Ends one sign-in of anybody.
-pub(super) async fn end_sign_in(
-    State(auth): State<Auth>,
-    staff: Staff,
-    client: Client,
-    headers: HeaderMap,
-    Form(form): Form<Which>,
-) -> Result<Response, Failure> {
-    staff.require(Role::Admin)?;
-    let found = auth.store().sign_in(&form.id).await?;
+pub(super) async fn end_sign_in(AdminDesk(desk): AdminDesk, Fields(form): Fields<Which>) -> Result<Response, Failure> {
+    let found = desk.auth.store().sign_in(&form.id).await?;
     let name = found.map(|(_, person)| person.name).unwrap_or_default();
-    let entry = auth.entry(&staff.name, &client, AuditAction::SignInsEnded, name);
-    let toast = match auth.act(StaffAct::EndSignIn(form.id), Some(entry)).await? {
+    let toast = match desk.act(StaffAct::EndSignIn(form.id), AuditAction::SignInsEnded, name, None).await? {
         Ok(()) => toast(Mark::Ok, "The sign-in is ended."),
         Err(_) => toast(Mark::Ok, "The sign-in was ended already."),
     };
-    show(&auth, &staff, &headers, None, toast).await
+    show(&desk, None, toast).await
+}
+
+/// Ends the sign-ins of everybody, but this one.
+pub(super) async fn end_all_sign_ins(
+    AdminDesk(desk): AdminDesk,
+    Fields(form): Fields<Why>,
+) -> Result<Response, Failure> {
+    let end = StaffAct::EndAllSignIns { keep: desk.staff.sign_in.clone() };
+    // It is refused by nothing.
+    let _ = desk.act(end, AuditAction::SignInsEnded, "everybody", form.reason).await?;
+    show(&desk, None, toast(Mark::Ok, "All sign-ins are ended, but this one.")).await
 }
 
 #[cfg(test)]

@@ -15,11 +15,33 @@ pub(crate) struct Account {
     pub(crate) now: Timestamp,
     pub(crate) name: String,
     pub(crate) role: &'static str,
-    pub(crate) password_since: Timestamp,
+    /// When the password was set, if there is one.
+    pub(crate) password_since: Option<Timestamp>,
     pub(crate) has_authenticator: bool,
     pub(crate) recovery_left: usize,
+    pub(crate) passkeys: Vec<Passkey>,
+    /// Whether passkeys can be had by the name that the dashboard is open under.
+    pub(crate) passkeys_work: bool,
+    /// The provider by which one can sign in, if there is one.
+    pub(crate) provider: Option<Provider>,
     pub(crate) sign_ins: Vec<SignIn>,
     pub(crate) csrf: String,
+}
+
+/// A passkey of one's own.
+#[derive(Clone, Debug)]
+pub(crate) struct Passkey {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) since: Timestamp,
+    pub(crate) used: Option<Timestamp>,
+}
+
+/// The provider, and whether one is connected with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Provider {
+    pub(crate) name: String,
+    pub(crate) connected: bool,
 }
 
 /// An authenticator that is being set up.
@@ -55,13 +77,23 @@ fn hidden(csrf: &str) -> AnyView {
 impl Account {
     /// The page.
     pub(crate) fn view(self) -> AnyView {
-        let Self { now, name, role, password_since, has_authenticator, recovery_left, sign_ins, csrf } = self;
-        let codes = if has_authenticator { codes_card(&csrf, recovery_left) } else { no_codes_card() };
+        let Self { now, name, role, password_since, has_authenticator, recovery_left, sign_ins, csrf, .. } = self;
+        let has_second = has_authenticator || !self.passkeys.is_empty();
+        // Without a password there is nothing that could stand before a second factor, or guard a change of it.
+        let own = password_since.map(|since| {
+            view! {
+                {password_card(&csrf, since, now)}
+                {if has_authenticator { codes_card(&csrf) } else { no_codes_card() }}
+                {passkeys_card(self.passkeys, self.passkeys_work, &csrf, now)}
+                {has_second.then(|| recovery_card(&csrf, recovery_left))}
+            }
+        });
+        let provider = self.provider.map(|provider| provider_card(provider, password_since.is_some(), &csrf));
         view! {
             <Head title="Your account" text=format!("{name}, {role}.")/>
             <div class="cols side">
                 <div class="stack">{signed_in(sign_ins, &csrf, now)}</div>
-                <div class="stack">{password_card(&csrf, password_since, now)}{codes}</div>
+                <div class="stack">{own}{provider}</div>
             </div>
         }
         .into_any()
@@ -100,25 +132,116 @@ fn no_codes_card() -> AnyView {
     .into_any()
 }
 
-fn codes_card(csrf: &str, left: usize) -> AnyView {
-    let (hidden_recovery, hidden_codes) = (hidden(csrf), hidden(csrf));
-    let left = format!("{} left.", counted(u64::try_from(left).unwrap_or(0), "recovery code"));
+fn codes_card(csrf: &str) -> AnyView {
+    let hidden = hidden(csrf);
     view! {
         <Card id="codes" title="Codes from an authenticator" remark=soft("On")>
-            <div class="pad stack"><p>{left}" "<a href="/account/authenticator">"Move to another phone"</a></p></div>
-            <form class="pad stack" method="post" action="/account/recovery">
-                {hidden_recovery}
-                {current("current-r")}
-                <button class="b">"Make new recovery codes"</button>
-            </form>
+            <div class="pad stack"><p><a href="/account/authenticator">"Move to another phone"</a></p></div>
             <form class="pad stack" method="post" action="/account/authenticator/remove">
-                {hidden_codes}
+                {hidden}
                 {current("current-c")}
                 <button class="b">"Switch codes off"</button>
             </form>
         </Card>
     }
     .into_any()
+}
+
+fn recovery_card(csrf: &str, left: usize) -> AnyView {
+    let hidden = hidden(csrf);
+    let left = format!("{} left.", counted(u64::try_from(left).unwrap_or(0), "recovery code"));
+    view! {
+        <Card id="recovery" title="Recovery codes">
+            <form class="pad stack" method="post" action="/account/recovery">
+                {hidden}
+                <p>{left}" Each signs you in once when phone and passkey are not at hand."</p>
+                {current("current-r")}
+                <button class="b">"Make new recovery codes"</button>
+            </form>
+        </Card>
+    }
+    .into_any()
+}
+
+fn passkeys_card(passkeys: Vec<Passkey>, work: bool, csrf: &str, now: Timestamp) -> AnyView {
+    let remark = if passkeys.is_empty() { "Off" } else { "On" };
+    let list = passkeys
+        .into_iter()
+        .map(|of| {
+            let hidden = hidden(csrf);
+            let used = match of.used {
+                Some(at) => view! { "last used "<Time at=at text=moment(at, now)/> }.into_any(),
+                None => "not used yet".into_any(),
+            };
+            let field = format!("current-{}", of.id);
+            view! {
+                <form class="pad stack" method="post" action="/account/passkeys/remove">
+                    {hidden}
+                    <input type="hidden" name="id" value=of.id/>
+                    <p><b>{of.name.clone()}</b><br/><span class="soft">"registered "<Time at=of.since text=moment(of.since, now)/>", "{used}</span></p>
+                    <div class="field">
+                        <label for=field.clone()>"Your present password"</label>
+                        <input class="in" id=field name="current" type="password" autocomplete="current-password" maxlength="256" required/>
+                    </div>
+                    <button class="b" aria-label=format!("Remove the passkey {}", of.name)>"Remove"</button>
+                </form>
+            }
+        })
+        .collect_view();
+    let add = if work {
+        let hidden = hidden(csrf);
+        view! {
+            <noscript><div class="pad"><p>"Registering a passkey needs scripts in the browser."</p></div></noscript>
+            <form class="pad stack" method="post" action="/account/passkeys" data-passkey="create" data-question="/account/passkeys/question" hidden>
+                {hidden}
+                <input type="hidden" name="credential" value=""/>
+                <p>"A passkey signs you in with a finger, a face or a PIN: after the password, or in its place. No copied page can ask for it."</p>
+                <div class="field">
+                    <label for="passkey-name">"What to call it"</label>
+                    <input class="in" id="passkey-name" name="name" maxlength="64" placeholder="Laptop" autocomplete="off"/>
+                </div>
+                {current("current-k")}
+                <p class="small" role="alert" data-problem hidden></p>
+                <button class="b primary">"Register a passkey"</button>
+            </form>
+            {crate::page::sign_in::passkey_script()}
+        }
+        .into_any()
+    } else {
+        view! { <div class="pad"><p>"Passkeys need a host name. Open the dashboard by its name, such as localhost, and not by an address."</p></div> }
+            .into_any()
+    };
+    view! { <Card id="passkeys" title="Passkeys" remark=soft(remark)>{list}{add}</Card> }.into_any()
+}
+
+fn provider_card(provider: Provider, has_password: bool, csrf: &str) -> AnyView {
+    let Provider { name, connected } = provider;
+    let body = match (connected, has_password) {
+        (false, _) => view! {
+            <div class="pad stack">
+                <p>{format!("Connect your account with {name}, to sign in there instead of here.")}</p>
+                <a class="b" href="/account/provider/connect">{format!("Connect with {name}")}</a>
+            </div>
+        }
+        .into_any(),
+        (true, false) => {
+            view! { <div class="pad"><p>{format!("You sign in with {name}. There is no password here.")}</p></div> }
+                .into_any()
+        }
+        (true, true) => {
+            let hidden = hidden(csrf);
+            view! {
+                <form class="pad stack" method="post" action="/account/provider/disconnect">
+                    {hidden}
+                    <p>{format!("You can sign in with {name}.")}</p>
+                    {current("current-o")}
+                    <button class="b">"Disconnect"</button>
+                </form>
+            }
+            .into_any()
+        }
+    };
+    view! { <Card id="provider" title=name.clone() remark=soft(if connected { "Connected" } else { "Not connected" })>{body}</Card> }.into_any()
 }
 
 fn signed_in(sign_ins: Vec<SignIn>, csrf: &str, now: Timestamp) -> AnyView {

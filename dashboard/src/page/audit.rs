@@ -58,6 +58,14 @@ pub(crate) fn action(name: &str) -> (Icon, Option<Tone>, String) {
         "totp_set" => (Icon::Shield, None, "Set up codes"),
         "totp_removed" => (Icon::Shield, None, "Switched codes off"),
         "recovery_renewed" => (Icon::Key, None, "Made recovery codes"),
+        "passkey_added" => (Icon::Key, None, "Registered a passkey"),
+        "passkey_removed" => (Icon::Key, None, "Removed a passkey"),
+        "factors_removed" => (Icon::Shield, None, "Switched second factors off"),
+        "identity_linked" => (Icon::Key, None, "Connected a provider"),
+        "identity_unlinked" => (Icon::Key, None, "Disconnected a provider"),
+        "invite_withdrawn" => (Icon::Leave, None, "Withdrew a sign-up link"),
+        "reset_offered" => (Icon::Key, None, "Made a link for a new password"),
+        "password_reset" => (Icon::Key, None, "Set a new password by a link"),
         "role_changed" => (Icon::User, None, "Changed a role"),
         "staff_disabled" => (Icon::Revoked, None, "Shut somebody out"),
         "staff_enabled" => (Icon::User, None, "Let somebody in again"),
@@ -69,6 +77,9 @@ pub(crate) fn action(name: &str) -> (Icon, Option<Tone>, String) {
         "test_push_sent" => (Icon::Bell, None, "Sent a test push"),
         "session_revoked" => (Icon::Revoked, None, "Revoked a session"),
         "trace_on" => (Icon::Trace, None, "Traced a session"),
+        "bulk_started" => (Icon::Dots, None, "Acted on many sessions"),
+        "bulk_stopped" => (Icon::Dots, None, "Stopped an act on many"),
+        "views_changed" => (Icon::Pen, None, "Changed everybody’s views"),
         "forbidden" => (Icon::Shield, Some(Tone::Warn), "Was not allowed"),
         other => return (Icon::Pen, None, other.replace('_', " ")),
     };
@@ -81,7 +92,7 @@ impl Audit {
         let now = self.now;
         let check = self.check.map(|check| match check {
             Check::Whole { entries, hash, at } => view! {
-                <Strip mark=Mark::Ok bold="The chain is whole." text=format!("All {} entries were checked at {}; the newest hash is {}.", count(entries), clock(at), short_id(&hash))/>
+                <Strip mark=Mark::Ok bold="The chain is whole." text=checked(entries, at, &hash)/>
             }
             .into_any(),
             Check::Broken { seq, at } => view! {
@@ -136,6 +147,14 @@ impl Audit {
     }
 }
 
+fn checked(entries: u64, at: Timestamp, hash: &str) -> String {
+    let checked = match entries {
+        1 => "Its one entry was".to_owned(),
+        entries => format!("All {} entries were", count(entries)),
+    };
+    format!("{checked} checked at {}; the newest hash is {}.", clock(at), short_id(hash))
+}
+
 fn cols() -> Vec<Col> {
     vec![
         Col::text("When"),
@@ -158,17 +177,18 @@ fn line(entry: Entry) -> AnyView {
     } else {
         subject.into_any()
     };
-    let reason = reason.map_or_else(
-        || view! { <span class="soft">"None asked"</span> }.into_any(),
-        |reason| format!("“{reason}”").into_any(),
-    );
+    // A phone has no room to say that there is none.
+    let (reason, of_reason) = match reason {
+        Some(reason) => (format!("“{reason}”").into_any(), "nolab"),
+        None => (view! { <span class="soft">"None asked"</span> }.into_any(), "nolab hide"),
+    };
     row(vec![
         td("lead", view! { <Time at=at text=clock(at)/> }),
-        td("trail", staff),
+        td("trail nowrap", staff),
         td("nolab", view! { <span class=format!("state {class}")>{icon.view()}{text}</span> }),
         td("nolab", subject),
-        td("nolab", reason),
+        td(of_reason, reason),
         labelled("half", "From", view! { <span class="mono">{address.unwrap_or_else(|| "—".to_owned())}</span> }),
-        labelled("half", "Hash", view! { <span class="mono soft">{short_id(&hash)}</span> }),
+        labelled("half", "Hash", view! { <span class="mono soft nowrap">{short_id(&hash)}</span> }),
     ])
 }

@@ -4,7 +4,7 @@ use domain::Timestamp;
 use leptos::prelude::*;
 
 use crate::page::delivery::Delivery;
-use crate::page::search::encode;
+use crate::page::search::{Key, Search, encode};
 use crate::part::card::{Card, id, soft};
 use crate::part::crumbs::Crumbs;
 use crate::part::filter::Pager;
@@ -53,14 +53,26 @@ impl Devices {
         let prefix = self.prefix.clone();
         let results = if self.rows.is_empty() {
             let (title, text) = if self.prefix.is_empty() {
-                ("No device has registered yet".to_owned(), "The first one shows up here by itself.".to_owned())
+                (
+                    "No device has registered yet".to_owned(),
+                    "Point an app at this server. The first one shows up here by itself.".to_owned(),
+                )
             } else {
                 (
                     format!("No device’s id begins with {}", self.prefix),
                     "Ids are compared as they are, large and small letters too.".to_owned(),
                 )
             };
-            view! { <div class="card"><Empty icon=Icon::Phone title=title text=text/></div> }.into_any()
+            let acts = (!self.prefix.is_empty()).then(|| {
+                let sessions = Search::default().with(Key::User, &self.prefix).href();
+                view! {
+                    <a class="b" href=sessions>"Search it as a user"</a>
+                    <a class="b quiet" href="/devices">"All devices"</a>
+                }
+                .into_any()
+            });
+            view! { <div class="card"><Empty icon=Icon::Phone title=title text=text acts=acts.unwrap_or_else(|| ().into_any())/></div> }
+                .into_any()
         } else {
             let rows = self.rows.into_iter().map(|of| line(of, now)).collect();
             let cols = vec![
@@ -153,7 +165,7 @@ impl Device {
             (_, 0) => (
                 Mark::Watching,
                 "Watched:",
-                format!("{}, and none of them has a fault", number(live)),
+                format!("{}{}", number(live), if live == 1 { ", without a fault" } else { ", none with a fault" }),
                 "What each of them does is below.".to_owned(),
             ),
             (_, bad) => (
@@ -171,7 +183,7 @@ impl Device {
         let (mark, lead, rest, why) = self.headline();
         let way = vec![("Devices".to_owned(), "/devices".to_owned())];
         let crumb = short_id(&self.device);
-        let user = crate::page::search::Search::default().with(crate::page::search::Key::User, &self.user).href();
+        let user = Search::default().with(Key::User, &self.user).href();
         let rows = self
             .sessions
             .into_iter()

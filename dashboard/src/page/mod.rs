@@ -2,11 +2,13 @@
 
 pub(crate) mod account;
 pub(crate) mod audit;
+pub(crate) mod bulk;
 pub(crate) mod delivery;
 pub(crate) mod devices;
 pub(crate) mod overview;
 pub(crate) mod person;
 pub(crate) mod pushes;
+pub(crate) mod reset;
 pub(crate) mod search;
 pub(crate) mod session;
 pub(crate) mod sessions;
@@ -14,6 +16,7 @@ pub(crate) mod settings;
 pub(crate) mod sign_in;
 pub(crate) mod staff;
 pub(crate) mod trouble;
+pub(crate) mod views;
 
 #[cfg(test)]
 mod gallery;

@@ -10,6 +10,7 @@ use crate::part::format::{count, counted, moment_short, share, spelled};
 use crate::part::icon::Icon;
 use crate::part::mark::{Mark, StateWord};
 use crate::part::notice::{Empty, link_button};
+use crate::part::region::region;
 use crate::part::spark::spark;
 use crate::part::table::{Col, Table, labelled, row, td, two};
 use crate::shell::Head;
@@ -67,9 +68,14 @@ pub(crate) struct Host {
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     pub(crate) name: String,
+    /// The list of what it runs.
+    pub(crate) href: String,
     pub(crate) sessions: u64,
-    pub(crate) version: String,
+    /// What it runs; none if we are not told.
+    pub(crate) version: Option<String>,
     pub(crate) remark: String,
+    pub(crate) mark: Mark,
+    pub(crate) state: String,
 }
 
 impl Attention {
@@ -151,22 +157,25 @@ impl Overview {
             return first_start();
         }
         let attention = attention(self.attention, self.fine);
+        let counts = view! {
+            <section class="card" aria-labelledby="ct">
+                <h2 class="sr" id="ct">"Sessions by state"</h2>
+                <ul class="counts">{self.counts.into_iter().map(state_count).collect_view()}</ul>
+            </section>
+        };
         view! {
-            <Head title=headline text=text/>
+            {region("head", view! { <Head title=headline text=text/> })}
             {hatch()}
             <div class="stack">
-                {attention}
-                <section class="card" aria-labelledby="ct">
-                    <h2 class="sr" id="ct">"Sessions by state"</h2>
-                    <ul class="counts">{self.counts.into_iter().map(state_count).collect_view()}</ul>
-                </section>
+                {region("attention", attention)}
+                {region("counts", counts)}
                 <div class="cols two">
-                    <PushesPerMinute data=self.per_minute/>
-                    <MailToPush data=self.latency/>
+                    {region("pushes", view! { <PushesPerMinute data=self.per_minute/> })}
+                    {region("latency", view! { <MailToPush data=self.latency/> })}
                 </div>
                 <div class="cols wide">
-                    {hosts(self.hosts, self.host_count)}
-                    {nodes(self.nodes)}
+                    {region("hosts", hosts(self.hosts, self.host_count))}
+                    {region("nodes", nodes(self.nodes))}
                 </div>
             </div>
         }
@@ -175,7 +184,7 @@ impl Overview {
 }
 
 fn first_start() -> AnyView {
-    view! {
+    let first = view! {
         <Head title="Overview" text="This is what staff see first, once there is something to see."/>
         <div class="card">
             <Empty
@@ -186,8 +195,8 @@ fn first_start() -> AnyView {
                 acts=link_button("Settings", "/settings")
             />
         </div>
-    }
-    .into_any()
+    };
+    region("first", first)
 }
 
 fn attention(lines: Vec<Attention>, fine: u64) -> AnyView {
@@ -224,7 +233,10 @@ fn attention(lines: Vec<Attention>, fine: u64) -> AnyView {
 fn state_count(of: StateCount) -> AnyView {
     let StateCount { state, sessions, trend, remark } = of;
     let mark = Mark::of(state);
-    let href = Search::default().with(Key::State, state.as_str()).href();
+    let search = Search::default().with(Key::State, state.as_str());
+    // Of those that have ended, the last day's are counted.
+    let search = if state == State::Ended { search.with(Key::Changed, "24h") } else { search };
+    let href = search.href();
     let name = words::state(state);
     let tone = (state == State::Retrying).then(|| mark.tone());
     let trend = (trend.len() > 1).then(|| spark(&trend, format!("{name}, last 6 hours: {remark}"), tone));
@@ -244,7 +256,9 @@ fn hosts(hosts: Vec<Host>, of: u64) -> AnyView {
     let rows = hosts
         .into_iter()
         .map(|Host { name, live, retrying, worst, trend }| {
-            let href = Search::default().with(Key::Host, &name).href();
+            // What has ended is not counted.
+            let href = Search::default().with(Key::Host, &name).with(Key::State, "live").href();
+            let fails = Search::default().with(Key::Host, &name).with(Key::State, State::Retrying.as_str()).href();
             let health = match worst {
                 // A handful among thousands is every server's normal day.
                 Some((code, sessions)) if retrying * 200 > live => two(
@@ -258,7 +272,7 @@ fn hosts(hosts: Vec<Host>, of: u64) -> AnyView {
                 td("lead", view! { <span class="two"><a class="row" href=href>{name}</a><span>{counted(live, "session")}</span></span> }),
                 td("nolab", health),
                 labelled("num half", "Connected", share(live - retrying.min(live), live)),
-                labelled("num half", "Retrying", view! { <span class="sp">{line}<span>{count(retrying)}</span></span> }),
+                labelled("num half", "Retrying", view! { <span class="sp">{line}<span>{(retrying > 0).then(|| view! { <a href=fails>{count(retrying)}</a> })}{(retrying == 0).then_some("0")}</span></span> }),
             ])
         })
         .collect();
@@ -274,12 +288,15 @@ fn hosts(hosts: Vec<Host>, of: u64) -> AnyView {
 fn nodes(nodes: Vec<Node>) -> AnyView {
     let rows = nodes
         .into_iter()
-        .map(|Node { name, sessions, version, remark }| {
+        .map(|Node { name, href, sessions, version, remark, mark, state }| {
             row(vec![
-                td("lead", two(view! { <span class="nowrap">{name}</span> }, remark)),
-                td("trail", view! { <StateWord mark=Mark::Ok text="Runs"/> }),
+                td(
+                    "lead",
+                    view! { <span class="two"><a class="row nowrap" href=href>{name}</a><span>{remark}</span></span> },
+                ),
+                td("trail", view! { <StateWord mark=mark text=state/> }),
                 labelled("num half", "Sessions", count(sessions)),
-                labelled("num half", "Version", version),
+                labelled("num half", "Version", version.unwrap_or_else(|| "—".to_owned())),
             ])
         })
         .collect();

@@ -19,8 +19,8 @@ pub(crate) struct Person {
     pub(crate) role: &'static str,
     /// All of them.
     pub(crate) roles: Vec<&'static str>,
-    pub(crate) factors: &'static str,
-    pub(crate) has_authenticator: bool,
+    pub(crate) factors: String,
+    pub(crate) has_second_factor: bool,
     pub(crate) since: Timestamp,
     pub(crate) disabled_at: Option<Timestamp>,
     pub(crate) sign_ins: usize,
@@ -30,7 +30,7 @@ pub(crate) struct Person {
 impl Person {
     /// The page.
     pub(crate) fn view(self) -> AnyView {
-        let Self { now, id, name, role, roles, factors, has_authenticator, since, disabled_at, sign_ins, csrf } = self;
+        let Self { now, id, name, role, roles, factors, has_second_factor, since, disabled_at, sign_ins, csrf } = self;
         let act = |what: &str, button: String, field: &'static str| {
             view! {
                 <form class="pad stack" method="post" action=format!("/staff/{id}/{what}")>
@@ -55,7 +55,16 @@ impl Person {
             Some(_) => act("enable", format!("Let {name} in again"), "why-e"),
         };
         let end = (sign_ins > 0).then(|| act("end-sign-ins", "End all sign-ins".to_owned(), "why-s"));
-        let codes = has_authenticator.then(|| act("remove-authenticator", "Switch codes off".to_owned(), "why-c"));
+        let codes = has_second_factor.then(|| act("remove-factors", "Switch second factors off".to_owned(), "why-c"));
+        let reset = disabled_at.is_none().then(|| {
+            view! {
+                <form class="pad stack" method="post" action=format!("/staff/{id}/reset")>
+                    <input type="hidden" name="csrf" value=csrf.clone()/>
+                    <p>"For a forgotten password: a link that sets a new one, once, within a day."</p>
+                    <button class="b">"Make a link for a new password"</button>
+                </form>
+            }
+        });
         view! {
             <Crumbs way=vec![("Staff".to_owned(), "/staff".to_owned())] here=name.clone()/>
             <Head title=name.clone() text="What is changed here holds from their next click on."/>
@@ -85,7 +94,7 @@ impl Person {
                     </Card>
                 </div>
                 <div class="stack">
-                    <Card id="access" title="Access">{shut}{end}{codes}</Card>
+                    <Card id="access" title="Access">{reset}{end}{codes}{shut}</Card>
                 </div>
             </div>
         }

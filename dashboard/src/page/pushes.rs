@@ -11,7 +11,8 @@ use crate::part::filter::{Chip, Pager, chips};
 use crate::part::format::{count, share, took};
 use crate::part::icon::Icon;
 use crate::part::mark::{Mark, StateWord};
-use crate::part::notice::Empty;
+use crate::part::notice::{Empty, link_button};
+use crate::part::region::region;
 use crate::part::spark::spark;
 use crate::part::table::{Col, Table, labelled, row, td};
 use crate::shell::Head;
@@ -119,7 +120,11 @@ impl Pushes {
                     ("There is none", "No push that is still known ended this way.")
                 }
             };
-            view! { <Empty icon=Icon::Bell title=title text=text/> }.into_any()
+            let acts = match self.show {
+                Show::All => ("Sessions", "/sessions"),
+                Show::Waiting | Show::Refused | Show::Gone | Show::Expired => ("Show all pushes", "/pushes"),
+            };
+            view! { <Empty icon=Icon::Bell title=title text=text acts=link_button(acts.0, acts.1)/> }.into_any()
         } else {
             let rows = self.deliveries.into_iter().map(|delivery| delivery.of_all(now)).collect();
             view! {
@@ -129,16 +134,16 @@ impl Pushes {
             .into_any()
         };
         view! {
-            <Head title="Pushes" text=text/>
+            {region("head", view! { <Head title="Pushes" text=text/> })}
             {hatch()}
             <div class="stack">
-                {breaker}
-                {channels(self.channel, breaker_open)}
+                {region("breaker", breaker)}
+                {region("channels", channels(self.channel, breaker_open))}
                 <div class="cols two">
-                    <PushesPerMinute data=self.per_minute/>
-                    <MailToPush data=self.latency/>
+                    {region("per-minute", view! { <PushesPerMinute data=self.per_minute/> })}
+                    {region("latency", view! { <MailToPush data=self.latency/> })}
                 </div>
-                <Card id="deliveries" title="Deliveries" remark=choices.unwrap_or_else(|| ().into_any())>{list}</Card>
+                <Card id="deliveries" title="Deliveries" remark=choices.unwrap_or_else(|| ().into_any())>{region("list", list)}</Card>
             </div>
         }
         .into_any()

@@ -68,9 +68,9 @@ impl Settings {
             .map(|node| {
                 row(vec![
                     td("lead", view! { <span class="mono">{node.name}</span> }),
-                    td("trail", view! { <StateWord mark=Mark::Ok text="Runs"/> }),
+                    td("trail", view! { <StateWord mark=node.mark text=node.state/> }),
                     labelled("num half", "Sessions", count(node.sessions)),
-                    labelled("num half", "Version", node.version),
+                    labelled("num half", "Version", node.version.unwrap_or_else(|| "—".to_owned())),
                 ])
             })
             .collect();

@@ -19,12 +19,42 @@ pub(crate) struct SignIn {
     pub(crate) problem: Option<(String, String)>,
     /// Something to know, such as having been signed out.
     pub(crate) notice: Option<(String, String)>,
+    /// Whether a passkey can be used here.
+    pub(crate) passkeys: bool,
+    /// The provider by which one can sign in, if there is one.
+    pub(crate) provider: Option<String>,
+}
+
+/// A form that a script sends when a passkey has answered the question of `path`. Without scripts it is not shown.
+pub(crate) fn passkey_form(path: &'static str, next: Option<String>) -> AnyView {
+    view! {
+        <form class="stack" method="post" action=path data-passkey="get" data-question=format!("{path}/question") hidden>
+            {next.map(|next| view! { <input type="hidden" name="next" value=next/> })}
+            <input type="hidden" name="credential" value=""/>
+            <p class="small" role="alert" data-problem hidden></p>
+            <button class="b wide">{Icon::Key.view()}"Use a passkey"</button>
+        </form>
+        {passkey_script()}
+    }
+    .into_any()
+}
+
+/// The script behind forms of passkeys.
+pub(crate) fn passkey_script() -> AnyView {
+    view! { <script type="module" src=crate::assets::passkey_script()></script> }.into_any()
 }
 
 impl SignIn {
     /// The page.
     pub(crate) fn view(self) -> AnyView {
         let bad = self.problem.is_some().then_some("true");
+        let passkey = self.passkeys.then(|| passkey_form("/sign-in/passkey", self.next.clone()));
+        let provider = self.provider.map(|name| {
+            let next = self.next.as_deref().map(crate::page::search::encode);
+            let href =
+                next.map_or_else(|| "/sign-in/provider".to_owned(), |next| format!("/sign-in/provider?next={next}"));
+            view! { <a class="b wide" href=href>{Icon::Key.view()}{format!("Sign in with {name}")}</a> }
+        });
         view! {
             <div class="card panel">
                 <div><h1>"Sign in"</h1><p class="small">{format!("{}, for staff", self.host)}</p></div>
@@ -42,6 +72,8 @@ impl SignIn {
                     </div>
                     <button class="b primary wide">"Sign in"</button>
                 </form>
+                {passkey}
+                {provider}
             </div>
             <p class="small">"First start? The backend printed a one-time link."<br/>"Forgotten the password? Any admin can send a new link."</p>
         }
@@ -49,30 +81,38 @@ impl SignIn {
     }
 }
 
-/// The second step: a code.
+/// The second step: a code or a passkey.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Code {
-    /// Ties this step to the first one.
-    pub(crate) ticket: String,
     pub(crate) next: Option<String>,
     pub(crate) problem: Option<(String, String)>,
+    /// Whether an authenticator is set up. Recovery codes work in any case.
+    pub(crate) codes: bool,
+    /// Whether there is a passkey.
+    pub(crate) passkeys: bool,
 }
 
 impl Code {
     /// The page.
     pub(crate) fn view(self) -> AnyView {
         let bad = self.problem.is_some().then_some("true");
+        let (title, label, help) = if self.codes {
+            ("Your code", "Code from your authenticator", "Six digits. A recovery code works too, once.")
+        } else {
+            ("Your passkey", "Recovery code", "If the passkey is not at hand. Each works once.")
+        };
+        let passkey = self.passkeys.then(|| passkey_form("/sign-in/code/passkey", self.next.clone()));
         view! {
             <div class="card panel">
-                <div><h1>"Your code"</h1><p class="small">"The password is right. One thing more."</p></div>
+                <div><h1>{title}</h1><p class="small">"The password is right. One thing more."</p></div>
                 {strip(Mark::Fault, self.problem, true)}
+                {passkey}
                 <form class="stack" method="post" action="/sign-in/code">
-                    <input type="hidden" name="ticket" value=self.ticket/>
                     {self.next.map(|next| view! { <input type="hidden" name="next" value=next/> })}
                     <div class="field">
-                        <label for="t">"Code from your authenticator"</label>
-                        <input class="in mono" id="t" name="code" inputmode="numeric" autocomplete="one-time-code" maxlength="24" required aria-describedby="t-h" aria-invalid=bad/>
-                        <p class="help" id="t-h">"Six digits. A recovery code works too, once."</p>
+                        <label for="t">{label}</label>
+                        <input class="in mono" id="t" name="code" inputmode=self.codes.then_some("numeric") autocomplete="one-time-code" maxlength="24" required aria-describedby="t-h" aria-invalid=bad/>
+                        <p class="help" id="t-h">{help}</p>
                     </div>
                     <button class="b primary wide">"Sign in"</button>
                 </form>

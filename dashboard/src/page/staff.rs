@@ -18,7 +18,7 @@ pub(crate) struct StaffPage {
     pub(crate) sign_ins: Vec<SignIn>,
     pub(crate) invites: Vec<Invite>,
     /// A link that was just made: it is shown once.
-    pub(crate) new_link: Option<String>,
+    pub(crate) new_link: Option<NewLink>,
     pub(crate) may_manage: bool,
     pub(crate) csrf: String,
 }
@@ -50,9 +50,25 @@ pub(crate) struct SignIn {
     pub(crate) is_this: bool,
 }
 
+/// A link that was just made. It lets whoever has it in.
+#[derive(Clone)]
+pub(crate) struct NewLink {
+    pub(crate) url: String,
+    /// Whose password it sets anew; if nobody's, it is for signing up.
+    pub(crate) reset_of: Option<String>,
+}
+
+impl std::fmt::Debug for NewLink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewLink").field("reset_of", &self.reset_of).finish_non_exhaustive()
+    }
+}
+
 /// A link that has not been used.
 #[derive(Clone, Debug)]
 pub(crate) struct Invite {
+    /// Its hash, which lets nobody in.
+    pub(crate) id: String,
     pub(crate) role: String,
     pub(crate) by: String,
     pub(crate) expires: Timestamp,
@@ -87,20 +103,28 @@ impl StaffPage {
             if admins == 1 { "an admin" } else { "admins" }
         );
         let link = self.new_link.map(|link| {
+            let text = match link.reset_of {
+                Some(name) => format!(
+                    "Send it to {name}, on a way that only they read. It sets a new password once, within a day, and ends all \
+                     their sign-ins. Links that were made for them before don’t work any more."
+                ),
+                None => "Send it to whoever is invited, on a way that only they read. It works once, and for a day.".to_owned(),
+            };
             view! {
                 <div class="card">
                     <div class="empty ok">
                         {Icon::Ok.view()}
                         <h2>"The link is made, and is shown this once"</h2>
-                        <p>"Send it to whoever is invited, on a way that only they read. It works once, and for a day."</p>
-                        <p class="ev id">{link}</p>
+                        <p>{text}</p>
+                        <p class="ev id">{link.url}</p>
                     </div>
                 </div>
             }
         });
         let people = people(self.people, self.may_manage, now);
         let invite = self.may_manage.then(|| invite_card(&self.csrf));
-        let invites = (!self.invites.is_empty()).then(|| invites_card(self.invites, now));
+        let invites = (!self.invites.is_empty()).then(|| invites_card(self.invites, &self.csrf, now));
+        let end_all = self.may_manage.then(|| end_all_card(&self.csrf));
         let sign_ins = sign_ins(self.sign_ins, self.may_manage, &self.csrf, now);
         view! {
             <Head title="Staff" text=text/>
@@ -108,7 +132,7 @@ impl StaffPage {
                 {link}
                 <div class="cols side">
                     <div class="stack">{people}{sign_ins}</div>
-                    <div class="stack">{invite}{invites}{roles_card()}</div>
+                    <div class="stack">{invite}{invites}{roles_card()}{end_all}</div>
                 </div>
             </div>
         }
@@ -218,16 +242,44 @@ fn invite_card(csrf: &str) -> AnyView {
     .into_any()
 }
 
-fn invites_card(invites: Vec<Invite>, now: Timestamp) -> AnyView {
+fn invites_card(invites: Vec<Invite>, csrf: &str, now: Timestamp) -> AnyView {
     let lines = invites
         .into_iter()
         .map(|of| {
             let text = format!("{}, made by {}, ends {}", role_name(&of.role), of.by, until(of.expires, now));
-            view! { <li>{text}</li> }
+            let label = format!("Withdraw the link for the role {}, made by {}", role_name(&of.role), of.by);
+            view! {
+                <li>
+                    <form class="acts" method="post" action="/staff/invite/withdraw">
+                        <input type="hidden" name="csrf" value=csrf.to_owned()/>
+                        <input type="hidden" name="id" value=of.id/>
+                        <span>{text}</span>
+                        <button class="b" aria-label=label>"Withdraw"</button>
+                    </form>
+                </li>
+            }
         })
         .collect_view();
     view! { <Card id="invites" title="Links not used yet"><div class="pad"><ul class="list">{lines}</ul></div></Card> }
         .into_any()
+}
+
+fn end_all_card(csrf: &str) -> AnyView {
+    let csrf = csrf.to_owned();
+    view! {
+        <Card id="end-all" title="End all sign-ins">
+            <form class="pad stack" method="post" action="/staff/sign-ins/end-all">
+                <input type="hidden" name="csrf" value=csrf/>
+                <p>"Everybody but you has to sign in again."</p>
+                <div class="field">
+                    <label for="why-all">"Reason, for the audit"</label>
+                    <input class="in" id="why-all" name="reason" maxlength="512"/>
+                </div>
+                <button class="b danger">"End everybody’s sign-ins"</button>
+            </form>
+        </Card>
+    }
+    .into_any()
 }
 
 fn roles_card() -> AnyView {

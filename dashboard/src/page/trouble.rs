@@ -18,6 +18,10 @@ pub(crate) enum Trouble {
     Stale,
     /// The session has ended meanwhile.
     Ended { id: String, what: &'static str },
+    /// Nothing was chosen that something could be done to.
+    NotChosen { back: String, what: &'static str },
+    /// An act on many that is not remembered.
+    NoBulk,
     /// The store does not answer.
     NoStore { evidence: String },
     /// Something of ours broke.
@@ -28,9 +32,9 @@ impl Trouble {
     /// The page's title in the browser.
     pub(crate) const fn title(&self) -> &'static str {
         match self {
-            Self::NoPage | Self::NoSession { .. } => "Not found",
+            Self::NoPage | Self::NoSession { .. } | Self::NoBulk => "Not found",
             Self::NotAllowed { .. } => "Not allowed",
-            Self::Stale => "Nothing was done",
+            Self::Stale | Self::NotChosen { .. } => "Nothing was done",
             Self::Ended { .. } => "It has ended",
             Self::NoStore { .. } | Self::Ours { .. } => "A fault",
         }
@@ -79,6 +83,17 @@ impl Trouble {
                 what,
                 None,
                 link("Open the session", format!("/sessions/{id}")),
+            ),
+            Self::NotChosen { back, what } => {
+                (Icon::Search, "", "Nothing was chosen".to_owned(), what, None, link("Back to the list", back))
+            }
+            Self::NoBulk => (
+                Icon::Ended,
+                "",
+                "This act on many sessions is not known".to_owned(),
+                "It was long ago, or Pinger was restarted since, which ends what was under way. The audit has what was done.",
+                None,
+                link("Show the audit", "/audit".to_owned()),
             ),
             Self::NoStore { evidence } => (
                 Icon::Fault,

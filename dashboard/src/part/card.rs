@@ -45,7 +45,12 @@ pub(crate) fn fact(name: &'static str, value: impl IntoView + 'static) -> AnyVie
     view! { <dt>{name}</dt><dd>{value}</dd> }.into_any()
 }
 
-/// An id that a click selects as a whole, so that it can be copied without scripts.
+/// An id that a click selects as a whole, so that it can be copied without scripts; with them, a button does it.
 pub(crate) fn id(text: impl Into<String>) -> AnyView {
-    view! { <span class="mono id">{text.into()}</span> }.into_any()
+    let text = text.into();
+    view! {
+        <span class="mono id">{text.clone()}</span>
+        <button type="button" class="copy scripted" data-copy=text aria-label="Copy" title="Copy">{Icon::Copy.view()}</button>
+    }
+    .into_any()
 }

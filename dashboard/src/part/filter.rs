@@ -8,7 +8,7 @@ use super::icon::Icon;
 #[derive(Clone, Debug)]
 pub(crate) enum Chip {
     /// A filter that is set; the link takes it away.
-    Set { key: &'static str, value: String, href: String },
+    Set { key: String, value: String, href: String },
     /// One that could be set, with how many it would leave where that is known.
     Offer { text: String, count: Option<u64>, href: String },
     /// One of a few views of which one is chosen.
@@ -66,7 +66,12 @@ pub(crate) fn SearchField(
     #[prop(into)] value: String,
     placeholder: &'static str,
     chips: Option<AnyView>,
+    /// Fields that the form keeps: name and value.
+    #[prop(optional)]
+    keeps: Vec<(&'static str, String)>,
 ) -> impl IntoView {
+    let keeps =
+        keeps.into_iter().map(|(name, value)| view! { <input type="hidden" name=name value=value/> }).collect_view();
     view! {
         <form class="stack searching" role="search" aria-label=label action=action>
             <div class="q big">
@@ -74,6 +79,7 @@ pub(crate) fn SearchField(
                 <label class="sr" for="qq">{label}</label>
                 <input class="in" id="qq" name="q" type="search" value=value placeholder=placeholder spellcheck="false" autocomplete="off" autocapitalize="none" maxlength="400"/>
             </div>
+            {keeps}
             {chips}
         </form>
     }

@@ -205,8 +205,14 @@ pub(crate) fn short_id(id: &str) -> String {
 
 /// An exact time: a text of the caller's, with the full date and UTC for machines and in the title.
 #[component]
-pub(crate) fn Time(at: Timestamp, #[prop(into)] text: String) -> impl IntoView {
-    view! { <time datetime=iso(at) title=utc(at)>{text}</time> }
+pub(crate) fn Time(
+    at: Timestamp,
+    #[prop(into)] text: String,
+    /// Counted on in the browser, as `in 31 s` and `3 min ago`.
+    #[prop(optional)]
+    counts: bool,
+) -> impl IntoView {
+    view! { <time datetime=iso(at) title=utc(at) data-counts=counts>{text}</time> }
 }
 
 #[cfg(test)]

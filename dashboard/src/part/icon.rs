@@ -36,6 +36,9 @@ pub(crate) enum Icon {
     Shield,
     Pen,
     Dots,
+    Up,
+    Down,
+    Copy,
 }
 
 impl Icon {
@@ -93,6 +96,11 @@ impl Icon {
                 r#"<path d="M8 1.75 13.25 3.5v4.25c0 3.2-2.2 5.3-5.25 6.5-3.05-1.2-5.25-3.3-5.25-6.5V3.5Z"/>"#
             }
             Self::Dots => r#"<path d="M8 3.5v.01M8 8v.01M8 12.5v.01" stroke-width="2"/>"#,
+            Self::Up => r#"<path d="M8 13V3.5M4 7l4-3.8L12 7"/>"#,
+            Self::Down => r#"<path d="M8 3v9.5M4 9l4 3.8L12 9"/>"#,
+            Self::Copy => {
+                r#"<rect x="5.5" y="5.5" width="8" height="8" rx="1.5"/><path d="M10.500 3.500v-.500A1.500 1.500 0 0 0 9 1.500H4A1.500 1.500 0 0 0 2.500 3v5A1.500 1.500 0 0 0 4 9.500h.500"/>"#
+            }
             Self::Pen => r#"<path d="M3 13l.7-3L10.5 3.200l2.300 2.300L6 12.300Z"/>"#,
         }
     }

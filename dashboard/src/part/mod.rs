@@ -12,7 +12,7 @@ pub(crate) mod format;
 pub(crate) mod icon;
 pub(crate) mod mark;
 pub(crate) mod notice;
-
+pub(crate) mod region;
 pub(crate) mod run;
 pub(crate) mod sentence;
 pub(crate) mod spark;

@@ -39,6 +39,7 @@ impl Toast {
                     {self.mark.icon().view()}
                     <p>{self.text}</p>
                     {self.link.map(|(text, href)| super::card::go(text, href))}
+                    <button type="button" class="b quiet scripted" data-dismiss="" aria-label="Dismiss">{Icon::Cross.view()}</button>
                 </div>
             </div>
         }
@@ -69,7 +70,7 @@ pub(crate) fn Empty(
             {icon.view()}
             {title}
             <p>{text}</p>
-            {quote.map(|quote| view! { <p class="ev">{quote}</p> })}
+            {quote.filter(|quote| !quote.is_empty()).map(|quote| view! { <p class="ev">{quote}</p> })}
             {acts.map(|acts| view! { <div class="acts">{acts}</div> })}
         </div>
     }

@@ -1,84 +1,25 @@
 //! What staff do to a session. Each act is in the audit before it is done, and in the session's timeline.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::extract::{Form, Path, State};
+use axum::extract::{Form, Path, Query, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use backend::{Actor, Handle, HandleError, PingReport, PingStep};
+use backend::{Actor, Handle, HandleError};
 use domain::SessionId;
 use http::StatusCode;
 use serde::Deserialize;
 use store::{AuditAction, Role};
-use tokio::sync::mpsc;
 
 use super::session::{load, unknown};
 use super::{Asker, Data};
 use crate::auth::{Client, Failure};
-use crate::page::session::{Acts, PingPage, Progress, Reason, Reports, RevokePage};
+use crate::page::session::{Acts, PingPage, Reason, Reports, RevokePage};
 use crate::page::trouble::Trouble;
 use crate::shell::Section;
 use crate::words;
 
 /// How long a form waits for its ping before it shows what there is so far.
 const PATIENCE: Duration = Duration::from_secs(6);
-
-/// Pings that are remembered, so that their page can be looked at again.
-const REMEMBERED: usize = 256;
-
-/// The pings of late, each as far as it has come.
-#[derive(Default)]
-pub(crate) struct Pings {
-    all: Mutex<VecDeque<Remembered>>,
-}
-
-/// One of them.
-struct Remembered {
-    session: SessionId,
-    reports: Reports,
-    steps: mpsc::Receiver<PingStep>,
-}
-
-impl Pings {
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Remembered>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn begin(&self, session: SessionId, reports: Reports, steps: mpsc::Receiver<PingStep>) {
-        let mut all = self.lock();
-        all.retain(|other| other.session != session);
-        all.push_back(Remembered { session, reports, steps });
-        if all.len() > REMEMBERED {
-            all.pop_front();
-        }
-    }
-
-    /// The ping of a session, with what has been reported by now.
-    fn look(&self, id: SessionId) -> Option<Reports> {
-        let mut all = self.lock();
-        let ping = all.iter_mut().find(|other| other.session == id)?;
-        while let Ok(step) = ping.steps.try_recv() {
-            ping.reports.reports.push(report(step));
-        }
-        Some(ping.reports.clone())
-    }
-}
-
-fn report(PingStep { elapsed, report }: PingStep) -> (u64, Progress) {
-    let progress = match report {
-        PingReport::Connecting { host } => Progress::Connecting { host },
-        PingReport::Connected => Progress::Connected,
-        PingReport::LoggedIn => Progress::LoggedIn,
-        PingReport::Opened => Progress::Opened,
-        PingReport::Asked { before, after } => Progress::Asked { before, after },
-        PingReport::NothingNew => Progress::NothingNew,
-        PingReport::Pushed => Progress::Pushed,
-        PingReport::Gathered => Progress::Gathered,
-        PingReport::Failed { code, evidence } => Progress::Failed { code, evidence },
-    };
-    (u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX), progress)
-}
 
 fn actor(asker: &Asker) -> Actor {
     Actor { staff: asker.staff.name.clone(), traceparent: None }
@@ -124,11 +65,20 @@ fn refused(data: &Data, asker: &Asker, id: SessionId, error: HandleError) -> Res
     }
 }
 
+/// How a ping is asked for.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct PingAsked {
+    /// Set by a script that shows the steps as they come.
+    live: bool,
+}
+
 pub(super) async fn ping(
     State(data): State<Data>,
     asker: Asker,
     client: Client,
     Path(id): Path<String>,
+    Query(asked): Query<PingAsked>,
 ) -> Result<Response, Failure> {
     let (handle, session) = match may(&data, &asker, &id) {
         Ok(may) => may,
@@ -145,9 +95,10 @@ pub(super) async fn ping(
     let reports = Reports { reports: Vec::new(), by, at: Some(data.now()), mechanism, trace: None };
     data.pings.begin(session, reports, steps);
     // Most pings are over before anybody could look again.
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while tokio::time::Instant::now() < deadline && !data.pings.look(session).is_none_or(|reports| reports.is_over()) {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    if !asked.live
+        && let Some(mut reports) = data.pings.watch(session)
+    {
+        let _ = tokio::time::timeout(PATIENCE, reports.wait_for(Reports::is_over)).await;
     }
     Ok(Redirect::to(&format!("/sessions/{session}/ping")).into_response())
 }
@@ -158,8 +109,11 @@ pub(super) async fn pinged(
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
     let Some(loaded) = load(&data, &asker, &id, None).await? else { return Ok(unknown(&data, &asker, id)) };
-    let found = SessionId::parse(&id).ok().and_then(|session| data.pings.look(session));
-    let Some(reports) = found else { return Ok(Redirect::to(&format!("/sessions/{id}")).into_response()) };
+    let found = SessionId::parse(&id).ok().and_then(|session| data.pings.watch(session));
+    let Some(mut reports) = found.map(|reports| reports.borrow().clone()) else {
+        return Ok(Redirect::to(&format!("/sessions/{id}")).into_response());
+    };
+    reports.trace = loaded.ping_trace(&data, reports.at).filter(|_| reports.is_over());
     let acts = Acts { allowed: asker.staff.role >= Role::Support, csrf: asker.staff.csrf.clone() };
     let page = PingPage { subject: loaded.subject(), acts, run: reports.run() };
     Ok(asker.show(&data, Section::Sessions, "Forced ping", || page.view()))

@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::Timestamp;
 use store::{DeliveryRow, PushStatus};
 
+use super::Traces;
 use crate::page::delivery::Delivery;
 use crate::why::{Fate, LastPush};
 use crate::words;
@@ -37,7 +38,7 @@ pub(super) fn last(row: &DeliveryRow, breaker_open: bool) -> LastPush {
 }
 
 /// A line of a table.
-pub(super) fn line(row: DeliveryRow, breaker_open: bool) -> Delivery {
+pub(super) fn line(row: DeliveryRow, breaker_open: bool, traces: &Traces) -> Delivery {
     let user = row.holder.as_ref().map(|holder| holder.user.clone());
     Delivery {
         at: row.created_at,
@@ -48,6 +49,6 @@ pub(super) fn line(row: DeliveryRow, breaker_open: bool) -> Delivery {
         user,
         channel: channel(&row.service, &row.environment),
         provider_id: row.provider_id,
-        trace: None,
+        trace: traces.link(row.traceparent.as_deref()),
     }
 }

@@ -80,7 +80,7 @@ pub(super) async fn page(
         .into_iter()
         // Two users may have devices of one id.
         .filter(|row| row.holder.as_ref().is_none_or(|holder| holder.user == user))
-        .map(|row| delivery::line(row, breaker_open))
+        .map(|row| delivery::line(row, breaker_open, &data.traces))
         .collect();
     let sessions = sessions
         .into_iter()

@@ -27,6 +27,8 @@ pub(crate) struct Glance {
 struct Kept {
     latest: Option<Arc<Overview>>,
     trends: VecDeque<Point>,
+    /// When the breaker was first seen open.
+    breaker_since: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -67,6 +69,7 @@ impl Glance {
             states: overview.states,
             hosts: overview.hosts.iter().take(20).map(|host| (host.host.clone(), host.states.retrying)).collect(),
         };
+        kept.breaker_since = auth.breaker_open().then(|| kept.breaker_since.unwrap_or(overview.at));
         // The newest point is always now; the others keep their distance.
         if kept.trends.len() >= 2
             && let Some(before) = kept.trends.get(kept.trends.len() - 2)
@@ -80,6 +83,11 @@ impl Glance {
         }
         kept.latest = Some(Arc::clone(&overview));
         Ok(overview)
+    }
+
+    /// Since when the breaker has been open, to a few seconds; none if it is closed.
+    pub(crate) fn breaker_since(&self) -> Option<Timestamp> {
+        self.kept.read().unwrap_or_else(PoisonError::into_inner).breaker_since
     }
 
     /// How many sessions were in a state, the oldest point first.

@@ -1,15 +1,22 @@
 //! The routes of the pages about sessions, devices and pushes: each loads what its page shows, and shows it.
 
 mod act;
+mod bulk;
 mod delivery;
 mod devices;
 mod glance;
+mod listing;
+mod live;
 mod overview;
+mod pings;
 mod pushes;
 mod session;
 mod sessions;
 mod settings;
+mod suggest;
 mod timeline;
+mod traces;
+mod views;
 
 use std::sync::Arc;
 
@@ -22,13 +29,16 @@ use domain::Timestamp;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use leptos::prelude::AnyView;
 use serde::Deserialize;
-use store::Store;
+use store::{AuditAction, Store, StoreError};
 
-pub(crate) use act::Pings;
 pub(crate) use glance::Glance;
+pub(crate) use live::Live;
+pub(crate) use pings::Pings;
+pub(crate) use traces::Traces;
 
 use crate::assets;
-use crate::auth::{Auth, Failure, Staff};
+use crate::auth::{Auth, Client, Failure, Staff};
+use crate::bulk::Bulks;
 use crate::page::trouble::Trouble;
 use crate::shell::{Frame, Section, Theme, page};
 
@@ -45,6 +55,9 @@ pub(crate) struct Data {
     /// None where this process runs no backend: then nothing can be done to a session.
     pub(crate) handle: Option<Handle>,
     pub(crate) pings: Arc<Pings>,
+    pub(crate) traces: Traces,
+    pub(crate) bulks: Arc<Bulks>,
+    pub(crate) live: Arc<Live>,
 }
 
 impl FromRef<Data> for Auth {
@@ -68,6 +81,8 @@ struct Asker {
     staff: Staff,
     headers: HeaderMap,
     path: String,
+    /// Set where a page is made again for whoever looks at it already.
+    again: Option<live::Again>,
 }
 
 impl axum::extract::FromRequestParts<Data> for Asker {
@@ -76,7 +91,8 @@ impl axum::extract::FromRequestParts<Data> for Asker {
     async fn from_request_parts(parts: &mut http::request::Parts, data: &Data) -> Result<Self, Failure> {
         let staff = Staff::from_request_parts(parts, data).await?;
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        Ok(Self { staff, headers: parts.headers.clone(), path })
+        let again = parts.extensions.get::<live::Again>().copied();
+        Ok(Self { staff, headers: parts.headers.clone(), path, again })
     }
 }
 
@@ -87,7 +103,25 @@ impl Asker {
 
     /// A page for whoever asks.
     fn show(&self, data: &Data, section: Section, title: &str, body: impl FnOnce() -> AnyView) -> Response {
+        if let Some(again) = self.again {
+            return again.answer(body);
+        }
         Html(page(self.frame(data, section, title), body)).into_response()
+    }
+
+    /// Writes down that somebody looks at something: once, and not again while they go on looking.
+    async fn looks(
+        &self,
+        data: &Data,
+        client: &Client,
+        action: AuditAction,
+        subject: String,
+    ) -> Result<(), StoreError> {
+        let is_new = data.live.looks(&self.staff.sign_in, action, &subject);
+        if is_new || self.again.is_none() {
+            data.auth.audit(&self.staff, client, action, subject, None).await?;
+        }
+        Ok(())
     }
 
     /// A page for what went wrong, with the bar and the menu around it.
@@ -99,15 +133,27 @@ impl Asker {
 
 /// The routes; whoever builds the server puts the layer of `auth` over them.
 pub(crate) fn routes(data: Data) -> Router {
+    let pages = pages(data.clone());
+    live::routes(data, pages.clone()).merge(pages)
+}
+
+fn pages(data: Data) -> Router {
     Router::new()
         .route("/", get(overview::page))
         .route("/sessions", get(sessions::page))
         .route("/sessions.csv", get(sessions::csv))
+        .route("/sessions/suggest", get(suggest::suggest))
         .route("/sessions/{id}", get(session::page))
         .route("/sessions/{id}/revoke", get(session::revoke).post(act::revoke))
         .route("/sessions/{id}/ping", get(act::pinged).post(act::ping))
         .route("/sessions/{id}/test-push", post(act::test_push))
         .route("/sessions/{id}/trace", post(act::trace))
+        .route("/bulk", get(bulk::ask).post(bulk::order))
+        .route("/bulk/{id}", get(bulk::progress))
+        .route("/bulk/{id}/stop", post(bulk::stop))
+        .route("/views", get(views::page).post(views::save))
+        .route("/views/{id}/rename", post(views::rename))
+        .route("/views/{id}/remove", post(views::remove))
         .route("/devices", get(devices::list))
         .route("/devices/{user}/{device}", get(devices::page))
         .route("/pushes", get(pushes::page))
@@ -122,12 +168,11 @@ async fn nowhere(State(data): State<Data>, asker: Asker) -> Response {
     asker.trouble(&data, StatusCode::NOT_FOUND, Trouble::NoPage)
 }
 
-async fn asset(Path(name): Path<String>) -> Response {
+async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     let Some(asset) = assets::find(&format!("/assets/{name}")) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let headers = [(header::CONTENT_TYPE, asset.media_type), (header::CACHE_CONTROL, assets::FOREVER)];
-    (headers, asset.body).into_response()
+    asset.answer(&headers)
 }
 
 #[derive(Deserialize)]

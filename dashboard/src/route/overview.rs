@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use axum::extract::State as With;
 use axum::response::Response;
-use domain::{EndReason, FailureClass, State};
+use domain::{FailureClass, State};
 use store::Latency as Measured;
 
 use super::{Asker, Data};
 use crate::auth::Failure;
 use crate::page::overview::{Attention, Host, Node, Overview, StateCount};
+use crate::page::search::{ENDED_BY_FAULT, Key, Search};
 use crate::part::chart::{Latency, PerMinute};
-use crate::part::format::{clock_short, count, short_id};
+use crate::part::format::{clock_short, count, counted, short_id};
 use crate::part::mark::Mark;
 use crate::shell::Section;
 
@@ -32,7 +33,11 @@ pub(super) fn per_minute(overview: &store::Overview) -> PerMinute {
     let minutes = &overview.minutes;
     let mut times: Vec<String> = minutes.iter().step_by(10).map(|minute| clock_short(minute.at)).collect();
     times.extend(minutes.last().map(|minute| clock_short(minute.at)));
-    PerMinute { accepted: minutes.iter().map(|minute| minute.accepted).collect(), waiting: Vec::new(), times }
+    PerMinute {
+        accepted: minutes.iter().map(|minute| minute.accepted).collect(),
+        waiting: minutes.iter().map(|minute| minute.waiting).collect(),
+        times,
+    }
 }
 
 /// From mail to push, as a chart wants it.
@@ -48,13 +53,29 @@ pub(super) fn latency(measured: &Measured) -> Latency {
     }
 }
 
-pub(super) fn nodes(data: &Data, sessions: u64) -> Vec<Node> {
-    vec![Node {
-        name: short_id(&data.store().node().to_string()),
-        sessions,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        remark: "this one".to_owned(),
-    }]
+/// The nodes that run sessions, and this one. What others are doing is known from their sessions alone.
+pub(super) fn nodes(data: &Data, seen: &store::Overview) -> Vec<Node> {
+    let own = data.store().node();
+    let others = seen.nodes.iter().copied().filter(|(node, _)| *node != own);
+    let sessions = seen.nodes.iter().find(|(node, _)| *node == own).map_or(0, |(_, sessions)| *sessions);
+    let line = |(node, sessions): (domain::NodeId, u64)| {
+        let (mark, state, remark) = match node {
+            node if node == own => (Mark::Ok, "Runs", "this one"),
+            node if node == store::demo::NODE => (Mark::NotReached, "None", "made-up sessions of the demo"),
+            _ => (Mark::NotReached, "Not told", "has sessions"),
+        };
+        let id = node.to_string();
+        Node {
+            name: short_id(&id),
+            href: Search::default().with(Key::Node, &id).href(),
+            sessions,
+            version: (node == own).then(|| env!("CARGO_PKG_VERSION").to_owned()),
+            remark: remark.to_owned(),
+            mark,
+            state: state.to_owned(),
+        }
+    };
+    std::iter::once((own, sessions)).chain(others).map(line).collect()
 }
 
 async fn load(data: &Data, breaker_open: bool) -> Result<Overview, Failure> {
@@ -64,8 +85,9 @@ async fn load(data: &Data, breaker_open: bool) -> Result<Overview, Failure> {
         mark: Mark::Fault,
         title: "APNs refuses our pushes".to_owned(),
         text: format!(
-            "{} wait. Nothing is deleted, and no device has to do anything. An admin has to act.",
-            count(seen.queued)
+            "{} wait{}. Nothing is deleted, and no device has to do anything. An admin has to act.",
+            counted(seen.queued, "push").replace("pushs", "pushes"),
+            data.glance.breaker_since().map(|at| format!(" since {}", clock_short(at))).unwrap_or_default()
         ),
         link: ("Open Pushes".to_owned(), "/pushes".to_owned()),
     });
@@ -84,14 +106,8 @@ async fn load(data: &Data, breaker_open: bool) -> Result<Overview, Failure> {
     attention.truncate(LINES);
 
     let ended: u64 = seen.ended.iter().map(|(_, number)| number).sum();
-    let by_fault: u64 = seen
-        .ended
-        .iter()
-        .filter(|(reason, _)| {
-            matches!(reason, EndReason::CredentialRefused | EndReason::MailServerGone | EndReason::Quota)
-        })
-        .map(|(_, number)| number)
-        .sum();
+    let by_fault: u64 =
+        seen.ended.iter().filter(|(reason, _)| ENDED_BY_FAULT.contains(reason)).map(|(_, number)| number).sum();
     let counts = [State::Watching, State::Waiting, State::Holding, State::Retrying, State::Ended]
         .map(|state| {
             let remark = match state {
@@ -131,6 +147,6 @@ async fn load(data: &Data, breaker_open: bool) -> Result<Overview, Failure> {
         latency: latency(&seen.latency),
         hosts,
         host_count: seen.host_count,
-        nodes: nodes(data, seen.states.live()),
+        nodes: nodes(data, &seen),
     })
 }

@@ -3,7 +3,7 @@
 use axum::extract::{Query, State};
 use axum::response::Response;
 use serde::Deserialize;
-use store::{DeliveryFilter, Page, Paged, PushStatus};
+use store::{Cursor, DeliveryFilter, Page, Paged, PushStatus, Start};
 
 use super::sessions::{start, step};
 use super::{Asker, Data, delivery, overview};
@@ -13,6 +13,9 @@ use crate::part::breaker::{Breaker, OpenBreaker};
 use crate::shell::Section;
 
 const PAGE: u64 = 50;
+
+/// Before all ids.
+const OLDEST: &str = "00000000000000000000000000000000";
 
 /// What the page is asked for.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -48,14 +51,19 @@ pub(super) async fn page(
     let breaker = if breaker_open {
         let waits = newest(PushStatus::Queued).await?.rows.into_iter().next();
         let reason = waits.and_then(|row| row.reason).or_else(|| refused.clone());
+        let open = data.handle.as_ref().and_then(backend::Handle::open_breaker);
+        // The one that waits longest is the first to be given up.
+        let oldest = Cursor::parse(OLDEST).map_or(Start::Newest, Start::NewerThan);
+        let waiting = DeliveryFilter::Status(PushStatus::Queued);
+        let oldest = data.store().deliveries(&waiting, Page::new(oldest, 1)).await?.rows.into_iter().next();
         Breaker {
             open: Some(OpenBreaker {
                 reason: reason.unwrap_or_else(|| "no reason given".to_owned()),
                 cause: "The fault is ours: our key, our topic, our environment or our request".to_owned(),
-                since: None,
-                probe_at: None,
+                since: data.glance.breaker_since(),
+                probe_at: open.and_then(|open| open.probe_at),
                 waiting: seen.queued,
-                first_lost_at: None,
+                first_lost_at: oldest.map(|row| row.expires_at),
             }),
         }
     } else {
@@ -80,7 +88,7 @@ pub(super) async fn page(
         per_minute: overview::per_minute(&seen),
         latency: measured,
         show,
-        deliveries: rows.into_iter().map(|row| delivery::line(row, breaker_open)).collect(),
+        deliveries: rows.into_iter().map(|row| delivery::line(row, breaker_open, &data.traces)).collect(),
         newer: step(&href, "newer", newer),
         older: step(&href, "older", older),
     };

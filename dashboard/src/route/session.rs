@@ -1,5 +1,7 @@
 //! One session's page.
 
+use std::time::Duration;
+
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use domain::{MailTarget, Rules, SessionId, Timestamp};
@@ -14,7 +16,7 @@ use super::{Asker, Data, delivery, timeline};
 use crate::auth::{Client, Failure};
 use crate::page::session::{Acts, Details, Handshake, Line, RevokePage, SessionPage, Show, Subject};
 use crate::page::trouble::Trouble;
-use crate::part::format::took;
+use crate::part::timeline::Entry;
 use crate::shell::Section;
 use crate::why::Facts;
 use crate::words;
@@ -39,6 +41,8 @@ pub(super) struct Loaded {
     deliveries: Vec<DeliveryRow>,
     breaker_open: bool,
     now: Timestamp,
+    /// How long it has still to wait for its turn to connect.
+    turn_in: Option<Duration>,
 }
 
 pub(super) async fn load(
@@ -52,10 +56,20 @@ pub(super) async fn load(
     let page = data.store().timeline(id, before, ENTRIES).await?;
     let deliveries = data.store().deliveries(&DeliveryFilter::Session(id), Page::newest(DELIVERIES)).await?.rows;
     let breaker_open = asker.frame(data, Section::Sessions, "").breaker_open;
-    Ok(Some(Loaded { detail, entries: page.entries, older: page.older, deliveries, breaker_open, now: data.now() }))
+    let turn_in = data.handle.as_ref().and_then(|handle| handle.turn_in(id));
+    let now = data.now();
+    Ok(Some(Loaded { detail, entries: page.entries, older: page.older, deliveries, breaker_open, now, turn_in }))
 }
 
 impl Loaded {
+    /// The trace of the forced ping that was over last, if it can be one that was asked for at `since`.
+    pub(super) fn ping_trace(&self, data: &Data, since: Option<Timestamp>) -> Option<String> {
+        let done = self.entries.iter().find(|entry| entry.note.kind == TimelineKind::PingDone)?;
+        // A ping may be over before the form's handler has looked at the clock.
+        let is_this = since.is_none_or(|since| done.at.after(Duration::from_secs(2)) >= since);
+        data.traces.link(done.note.traceparent.as_deref()).filter(|_| is_this)
+    }
+
     pub(super) fn subject(&self) -> Subject {
         let row = &self.detail.row;
         let MailTarget::Imap(imap) = &row.mail;
@@ -76,6 +90,7 @@ impl Loaded {
                 push: self.deliveries.first().map(|row| delivery::last(row, self.breaker_open)),
                 revoked_by: newest(TimelineKind::Ended).and_then(|entry| entry.note.staff.clone()),
                 max_refusals: Rules::default().max_refusals,
+                turn_in: self.turn_in,
             },
             user: row.user.clone(),
             device: row.device.clone(),
@@ -100,16 +115,17 @@ pub(super) async fn page(
     let before = asked.before.as_deref().and_then(TimelineCursor::parse);
     let Some(loaded) = load(&data, &asker, &id, before).await? else { return Ok(unknown(&data, &asker, id)) };
     let subject = loaded.subject();
-    data.auth.audit(&asker.staff, &client, AuditAction::SessionViewed, subject.id.clone(), None).await?;
+    asker.looks(&data, &client, AuditAction::SessionViewed, subject.id.clone()).await?;
 
     let now = loaded.now;
     let show = Show::parse(&asked.show);
     let life = &subject.facts.life;
+    let traces = &data.traces;
     let mut entries: Vec<_> = loaded
         .entries
         .iter()
         .filter(|entry| timeline::is_in(show, entry))
-        .map(|entry| timeline::entry(entry, now))
+        .map(|entry| Entry { trace: traces.link(entry.note.traceparent.as_deref()), ..timeline::entry(entry, now) })
         .collect();
     if life.failure.is_some()
         && let Some(latest) =
@@ -147,9 +163,14 @@ pub(super) async fn page(
             topic: detail.push.topic.clone(),
         },
         trace_until: detail.trace_until,
-        fault_trace: None,
-        traces: Vec::new(),
-        deliveries: loaded.deliveries.iter().cloned().map(|row| delivery::line(row, loaded.breaker_open)).collect(),
+        fault_trace: life.failure.as_ref().and_then(|_| traces.newest(&loaded.entries, &[TimelineKind::Failed])),
+        traces: traces.of_session(detail.traceparent.as_deref(), &loaded.entries, &loaded.deliveries),
+        deliveries: loaded
+            .deliveries
+            .iter()
+            .cloned()
+            .map(|row| delivery::line(row, loaded.breaker_open, traces))
+            .collect(),
         subject,
     };
     let title = page.title();
@@ -184,15 +205,18 @@ struct StoredLine {
     who: String,
     #[serde(default)]
     text: String,
+    /// In the first line: when it began.
+    #[serde(default)]
+    at: Option<i64>,
 }
 
 /// The handshake: one JSON object a line. What can't be read is left out; it is told, not decided on.
 fn handshake(detail: &SessionDetail) -> Option<Handshake> {
-    let lines: Vec<Line> = detail
-        .handshake
-        .as_deref()?
-        .lines()
-        .filter_map(|line| serde_json::from_str::<StoredLine>(line).ok())
+    let stored: Vec<StoredLine> =
+        detail.handshake.as_deref()?.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let at = stored.first().and_then(|line| line.at).map(Timestamp::from_millis);
+    let lines: Vec<Line> = stored
+        .into_iter()
         .map(|line| {
             let from_server = line.who != "client";
             let words: Vec<&str> = line.text.split(' ').take(2).collect();
@@ -207,12 +231,13 @@ fn handshake(detail: &SessionDetail) -> Option<Handshake> {
         .next_back()
         .map(|list| list.split(']').next().unwrap_or(list).to_owned());
     let MailTarget::Imap(imap) = &detail.row.mail;
-    let took = lines.last().map(|line| format!("ready in {}", took(line.millis)));
+    let agreed = lines.iter().find(|line| line.from_server && line.text.starts_with("TLS"));
+    let tls = agreed.map_or_else(|| words::security(imap.security).to_owned(), |line| line.text.clone());
     (!lines.is_empty()).then(|| Handshake {
-        at: detail.row.connected_at,
+        at: at.or(detail.row.connected_at),
         lines,
         capabilities,
         address: Some(format!("{}, port {}", imap.host, imap.port)),
-        tls: Some(words::security(imap.security).to_owned()).filter(|_| took.is_some()),
+        tls: Some(tls),
     })
 }

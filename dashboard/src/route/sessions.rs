@@ -1,5 +1,7 @@
 //! The list of sessions, and the same as a file.
 
+use std::fmt::Display;
+
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
@@ -7,11 +9,13 @@ use domain::{FailureCode, Platform, SessionId};
 use futures_util::stream;
 use http::header;
 use serde::Deserialize;
-use store::{AuditAction, Count, Cursor, Page, Paged, Role, SessionFilter, SessionRow, Start, StateReason};
+use store::{AuditAction, Count, Cursor, ListPage, ListPart, Role, SessionRow, SortBy, SortCursor, Start, StateReason};
 
-use super::{Asker, Data};
-use crate::auth::{Client, Failure};
-use crate::page::search::{Key, Search};
+use super::listing::{Listing, listing};
+use super::{Asker, Data, views};
+use crate::auth::{Client, Failure, csv_cell};
+use crate::bulk::Act;
+use crate::page::search::{Key, Search, encode};
 use crate::page::sessions::{Found, Offer, Row, Sessions};
 use crate::part::format::iso;
 use crate::shell::Section;
@@ -29,8 +33,21 @@ const COUNTED: u64 = 10_000;
 #[serde(default)]
 pub(super) struct Asked {
     q: String,
+    sort: String,
     older: Option<String>,
     newer: Option<String>,
+}
+
+impl Asked {
+    /// The part of a list that is sorted by `by`. A place in another list begins this one anew.
+    fn part(&self, by: SortBy) -> ListPart {
+        let place = |text: &Option<String>| text.as_deref().and_then(|text| SortCursor::parse(by, text));
+        match (place(&self.older), place(&self.newer)) {
+            (Some(place), _) => ListPart::After(place),
+            (None, Some(place)) => ListPart::Before(place),
+            (None, None) => ListPart::First,
+        }
+    }
 }
 
 /// Where in a list to begin, from a link's parameters.
@@ -43,36 +60,8 @@ pub(super) fn start(older: Option<&str>, newer: Option<&str>) -> Start {
 }
 
 /// A link to a neighbouring page.
-pub(super) fn step(href: &str, name: &str, cursor: Option<Cursor>) -> Option<String> {
+pub(super) fn step(href: &str, name: &str, cursor: Option<impl Display>) -> Option<String> {
     cursor.map(|cursor| format!("{href}{}{name}={cursor}", if href.contains('?') { '&' } else { '?' }))
-}
-
-fn filter(data: &Data, search: &mut Search) -> SessionFilter {
-    let text = |search: &Search, key| search.get(key).map(str::to_owned);
-    let address = text(search, Key::Address);
-    let address_hash = match (&data.address_hash, address) {
-        (Some(hash), Some(address)) => Some(hash(&address)),
-        (None, Some(_)) => {
-            search
-                .problems
-                .push("This dashboard has no key to search by address; the device or the user finds it too.".into());
-            None
-        }
-        (_, None) => None,
-    };
-    if search.get(Key::Node).is_some() {
-        search.problems.push("There is one node, so node: changes nothing.".into());
-    }
-    SessionFilter {
-        address_hash,
-        device: text(search, Key::Device),
-        user: text(search, Key::User),
-        context: text(search, Key::Context),
-        host: text(search, Key::Host),
-        state: search.state(),
-        reason: search.get(Key::Reason).and_then(StateReason::parse),
-        since: search.since(data.now()),
-    }
 }
 
 pub(super) async fn page(
@@ -81,30 +70,36 @@ pub(super) async fn page(
     client: Client,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Failure> {
-    let mut search = Search::parse(&asked.q);
+    let mut search = Search::parse(&asked.q).sorted(&asked.sort);
     if let Some(id) = search.get(Key::Session).and_then(|id| SessionId::parse(id).ok()) {
         return Ok(axum::response::Redirect::to(&format!("/sessions/{id}")).into_response());
     }
-    let filter = filter(&data, &mut search);
-    if let Some(hash) = &filter.address_hash {
-        data.auth.audit(&asker.staff, &client, AuditAction::AddressSearched, hash.clone(), None).await?;
+    let seen = data.glance.latest(&data.auth).await?;
+    let Listing { list, orders, address_hash } = listing(&data, &mut search, &seen.nodes);
+    if let Some(hash) = address_hash {
+        asker.looks(&data, &client, AuditAction::AddressSearched, hash).await?;
     }
-    let start = start(asked.older.as_deref(), asked.newer.as_deref());
-    let Paged { rows, older, newer } = data.store().find_sessions(&filter, Page::new(start, PAGE)).await?;
-    let found = match data.store().count_sessions(&filter, COUNTED).await? {
+    let ListPage { rows, next, previous } =
+        data.store().list_sessions(&list, &asked.part(list.sort().by), PAGE).await?;
+    let found = match data.store().count_list(&list, COUNTED).await? {
         Count::Exactly(number) => Found::Exactly(number),
         Count::MoreThan(number) => Found::MoreThan(number),
     };
-    let seen = data.glance.latest(&data.auth).await?;
     let href = search.href();
+    let role = asker.staff.role;
     let sessions = Sessions {
         now: data.now(),
         of: Some(seen.states.live()),
         rows: rows.into_iter().map(row).collect(),
-        newer: step(&href, "newer", newer),
-        older: step(&href, "older", older),
+        newer: step(&href, "newer", previous),
+        older: step(&href, "older", next),
         offers: offers(&search, &seen),
-        may_export: asker.staff.role >= Role::Support,
+        may_export: role >= Role::Support,
+        tabs: views::tabs(&data, &asker, &search, &seen).await?,
+        orders,
+        sort: list.sort(),
+        acts: Act::ALL.into_iter().filter(|act| role >= act.role()).collect(),
+        nodes: seen.nodes.len(),
         found,
         search,
     };
@@ -129,7 +124,8 @@ fn offers(search: &Search, seen: &store::Overview) -> Vec<Offer> {
         return Vec::new();
     }
     let host = search.get(Key::Host);
-    let only_these = search.terms.iter().all(|term| matches!(term.key, Key::State | Key::Host));
+    let only_these = search.terms.iter().all(|term| matches!(term.key, Key::State | Key::Host))
+        && search.values(Key::Host).len() < 2;
     let mut sums: Vec<(FailureCode, u64)> = Vec::new();
     for group in seen.failures.iter().filter(|group| host.is_none_or(|host| host == group.host)) {
         match sums.iter_mut().find(|(code, _)| *code == group.code) {
@@ -155,8 +151,9 @@ pub(super) fn device_is(row: &SessionRow) -> String {
         Platform::Web => "Web",
         Platform::Desktop => "Desktop",
     };
-    // Some devices name the system in its version, too.
-    let named = row.os_version.to_lowercase().starts_with(&platform.to_lowercase());
+    // Some devices name the system in its version, too; on a desktop and in a browser that says more.
+    let version = row.os_version.to_lowercase();
+    let named = version.starts_with(&platform.to_lowercase()) || version.starts_with(char::is_alphabetic);
     let system = if named { row.os_version.clone() } else { format!("{platform} {}", row.os_version) };
     let app = if row.app_version.is_empty() { String::new() } else { format!(", app {}", row.app_version) };
     format!("{}{app}", system.trim_end())
@@ -169,7 +166,7 @@ pub(super) fn mailbox(row: &SessionRow) -> &str {
     }
 }
 
-fn row(of: SessionRow) -> Row {
+pub(super) fn row(of: SessionRow) -> Row {
     let (mark, state) = why::cell(&of.life);
     Row {
         id: of.id.to_string(),
@@ -181,15 +178,10 @@ fn row(of: SessionRow) -> Row {
         host: of.mail.host().to_string(),
         last_push: of.last_push_at,
         next: of.life.deadline(),
+        node: of.node.map(|node| node.to_string().chars().take(8).collect()),
         user: of.user,
         device_id: of.device,
     }
-}
-
-/// A cell of a file: quoted, and never a formula (what begins with `=`, `+`, `-` or `@` gets an apostrophe before it).
-fn csv_cell(text: &str) -> String {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    format!("\"{}{}\"", if formula { "'" } else { "" }, text.replace('"', "\"\""))
 }
 
 fn csv_line(of: &SessionRow) -> String {
@@ -197,6 +189,8 @@ fn csv_line(of: &SessionRow) -> String {
     let last_push = of.last_push_at.map(iso).unwrap_or_default();
     let reason = StateReason::of(&of.life).map_or("", StateReason::as_str);
     let id = of.id.to_string();
+    let node = of.node.map(|node| node.to_string()).unwrap_or_default();
+    let next = of.life.deadline().map(iso).unwrap_or_default();
     let cells = [
         id.as_str(),
         of.life.state().as_str(),
@@ -211,6 +205,8 @@ fn csv_line(of: &SessionRow) -> String {
         mailbox(of),
         &iso(of.created_at),
         &last_push,
+        &next,
+        &node,
     ];
     let mut line = cells.map(csv_cell).join(",");
     line.push_str("\r\n");
@@ -218,9 +214,10 @@ fn csv_line(of: &SessionRow) -> String {
 }
 
 const CSV_HEAD: &str =
-    "session,state,reason,in words,since,user,device,context,device is,host,mailbox,registered,last push\r\n";
+    "session,state,reason,in words,since,user,device,context,device is,host,mailbox,registered,last push,next,node\r\n";
 
-/// All that match, page by page, so that a million rows need no memory.
+/// All that match, page by page, so that a million rows need no memory. What was not understood is said on the list and not
+/// left out: a file with more rows than were meant is taken for the answer.
 pub(super) async fn csv(
     State(data): State<Data>,
     asker: Asker,
@@ -228,21 +225,28 @@ pub(super) async fn csv(
     Query(asked): Query<Asked>,
 ) -> Result<Response, Failure> {
     asker.staff.require(Role::Support)?;
-    let mut search = Search::parse(&asked.q);
-    let filter = filter(&data, &mut search);
-    let what =
-        if search.is_empty() { "sessions".to_owned() } else { format!("sessions, {}", search.without(Key::Address)) };
+    let mut search = Search::parse(&asked.q).sorted(&asked.sort);
+    let seen = data.glance.latest(&data.auth).await?;
+    let list = listing(&data, &mut search, &seen.nodes).list;
+    if !search.problems.is_empty() {
+        return Ok(axum::response::Redirect::to(&format!("/sessions?q={}", encode(&asked.q))).into_response());
+    }
+    let shown = search.without(Key::Address);
+    let what = if search.is_empty() { "sessions".to_owned() } else { format!("sessions, {shown}") };
     let what: String = what.chars().take(120).collect();
     data.auth.audit(&asker.staff, &client, AuditAction::Exported, what, None).await?;
     let store = data.store().clone();
-    let lines = stream::try_unfold(Some(Start::Newest), move |start| {
-        let (store, filter) = (store.clone(), filter.clone());
+    let lines = stream::try_unfold(Some(ListPart::First), move |part| {
+        let (store, list) = (store.clone(), list.clone());
         async move {
-            let Some(start) = start else { return Ok::<_, store::StoreError>(None) };
-            let Paged { rows, older, .. } = store.find_sessions(&filter, Page::new(start, CHUNK)).await?;
-            let mut text = if start == Start::Newest { CSV_HEAD.to_owned() } else { String::new() };
-            rows.iter().for_each(|row| text.push_str(&csv_line(row)));
-            Ok(Some((Bytes::from(text), older.map(Start::OlderThan))))
+            let Some(part) = part else { return Ok::<_, store::StoreError>(None) };
+            let page = store.list_sessions(&list, &part, CHUNK).await.inspect_err(|error| {
+                // The file breaks off, and the browser says so.
+                tracing::error!(error = error as &dyn std::error::Error, "an export broke off");
+            })?;
+            let mut text = if part == ListPart::First { CSV_HEAD.to_owned() } else { String::new() };
+            page.rows.iter().for_each(|row| text.push_str(&csv_line(row)));
+            Ok(Some((Bytes::from(text), page.next.map(ListPart::After))))
         }
     });
     let headers = [
@@ -250,16 +254,4 @@ pub(super) async fn csv(
         (header::CONTENT_DISPOSITION, "attachment; filename=\"sessions.csv\""),
     ];
     Ok((headers, Body::from_stream(lines)).into_response())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::csv_cell;
-
-    #[test]
-    fn cells_are_no_formulas() {
-        assert_eq!(csv_cell("=1+1"), "\"'=1+1\"");
-        assert_eq!(csv_cell("@SUM(A1)"), "\"'@SUM(A1)\"");
-        assert_eq!(csv_cell("a \"b\", c"), "\"a \"\"b\"\", c\"");
-    }
 }

@@ -15,7 +15,7 @@ pub(super) async fn page(State(data): State<Data>, asker: Asker) -> Result<Respo
     let (limits, rules) = (Limits::default(), Rules::default());
     let settings = Settings {
         now: data.now(),
-        nodes: overview::nodes(&data, seen.states.live()),
+        nodes: overview::nodes(&data, &seen),
         keys: Vec::new(),
         rules: vec![
             ("Lifetime", format!("{} at the most", span(limits.lifetime))),

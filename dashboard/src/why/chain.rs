@@ -171,7 +171,11 @@ const fn link_of(code: FailureCode) -> usize {
         | FailureCode::GreetingTimeout
         | FailureCode::ProtocolError
         | FailureCode::FloodRefused => CONNECTED,
-        FailureCode::Throttled | FailureCode::LoginRefused | FailureCode::LoginDisabled => LOGGED_IN,
+        FailureCode::Throttled
+        | FailureCode::LoginRefused
+        | FailureCode::LoginDisabled
+        | FailureCode::LoginHeld
+        | FailureCode::LoginPaused => LOGGED_IN,
         FailureCode::MailboxMissing
         | FailureCode::ConnectionLost
         | FailureCode::CommandTimeout
@@ -191,7 +195,7 @@ fn of_failure(facts: &Facts, code: FailureCode) -> Verdict {
         note: worked_before(facts, code).unwrap_or_else(|| code.message().to_owned()),
         tell: words::tell(code),
         helps: Some(code.remedy().to_owned()),
-        by_itself: Some(words::by_itself(code.class())),
+        by_itself: Some(words::by_itself(code)),
         alike: Some(format!("host:{} reason:{}", facts.host, code.as_str())),
     }
 }

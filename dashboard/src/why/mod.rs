@@ -4,6 +4,8 @@
 mod chain;
 mod sentence;
 
+use std::time::Duration;
+
 use domain::{Life, Mechanism, Timestamp};
 
 pub(crate) use chain::{Chain, Link, Standing, Verdict, chain};
@@ -32,6 +34,8 @@ pub(crate) struct Facts {
     pub(crate) revoked_by: Option<String>,
     /// Refused logins after which Pinger gives up.
     pub(crate) max_refusals: u32,
+    /// How long it has still to wait for its turn to connect, if it waits for that.
+    pub(crate) turn_in: Option<Duration>,
 }
 
 /// The newest push of a session.

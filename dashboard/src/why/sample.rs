@@ -54,6 +54,7 @@ pub(crate) fn watching() -> Facts {
         push: Some(LastPush { at: at("09:17:41"), fate: Fate::Accepted { millis: Some(214) } }),
         revoked_by: None,
         max_refusals: 2,
+        turn_in: None,
     }
 }
 

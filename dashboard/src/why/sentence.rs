@@ -1,9 +1,11 @@
 //! A session's state and why, in one sentence.
 
+use std::time::Duration;
+
 use domain::{EndReason, Failure, FailureClass, FailureCode, Life, State, Timestamp};
 
 use super::{Facts, Fate};
-use crate::part::format::{at_moment, clock, moment, moment_short, spelled, until};
+use crate::part::format::{at_moment, clock, moment, moment_short, span, spelled, until};
 use crate::part::mark::Mark;
 use crate::words;
 
@@ -32,6 +34,12 @@ pub(crate) fn sentence(facts: &Facts) -> Sentence {
     let life = &facts.life;
     let badge = badge(life, facts);
     let made = |mark, lead, rest: String, why: String| Sentence { mark, lead, rest, why, badge: badge.clone() };
+    if let Some(turn_in) = long_wait(facts) {
+        let rest = format!("it waits its turn to connect, about {}", span(turn_in));
+        let why =
+            format!("Many sessions connect to {} at the moment, and Pinger goes easy on it. {NOT_LOST}", facts.host);
+        return made(Mark::Running, "Not pushing yet:", rest, why);
+    }
     match (life.state(), life.end_reason()) {
         (_, Some(reason)) => {
             let (mark, lead, rest, why) = ended(reason, facts);
@@ -69,6 +77,11 @@ pub(crate) fn sentence(facts: &Facts) -> Sentence {
             made(mark, lead, rest, why)
         }
     }
+}
+
+/// How long a session waits for its turn to connect, where that is worth a word.
+fn long_wait(facts: &Facts) -> Option<Duration> {
+    facts.turn_in.filter(|turn_in| facts.life.is_live() && *turn_in >= Duration::from_secs(2))
 }
 
 /// The state with its reason, for a cell of a table.
@@ -111,7 +124,7 @@ fn badge(life: &Life, facts: &Facts) -> (Mark, String) {
     let now = facts.now;
     match life.state() {
         State::Waiting => (Mark::Waiting, "Waiting, device awake".to_owned()),
-        State::Watching if facts.connected_at.is_none() || life.failure.is_some() => {
+        State::Watching if facts.connected_at.is_none() || life.failure.is_some() || long_wait(facts).is_some() => {
             (Mark::Running, "Connecting".to_owned())
         }
         State::Watching => (Mark::Watching, "Watching".to_owned()),
@@ -204,7 +217,13 @@ fn retrying(facts: &Facts) -> (Mark, String, String) {
         return (Mark::Retrying, "the connection is made again".to_owned(), NOT_LOST.to_owned());
     };
     let at = life.failed_at.unwrap_or(life.state_since);
-    let rest = format!("{} {}", words::clause(failure.code), at_moment(at, now));
+    let rest = match failure.code.class() {
+        // “come back later at 17:11” would say when to come back.
+        FailureClass::Throttled => {
+            format!("the mail server limits how often we may look, since {}", moment_short(at, now))
+        }
+        _ => format!("{} {}", words::clause(failure.code), at_moment(at, now)),
+    };
     let why = match failure.code.class() {
         FailureClass::CredentialRefused => format!(
             "{} of {} logins {} used up. Pinger tries the last one at {next} and then stops, so that the account is never \
@@ -212,6 +231,10 @@ fn retrying(facts: &Facts) -> (Mark, String, String) {
             spelled(life.refusals.into()),
             spelled(facts.max_refusals.into()).to_lowercase(),
             if life.refusals == 1 { "is" } else { "are" },
+        ),
+        FailureClass::Throttled if failure.code == FailureCode::LoginPaused => format!(
+            "The account must not be locked by us, so the next login is at {next}, or as soon as a new password is \
+             registered. {NOT_LOST}"
         ),
         FailureClass::Throttled => {
             format!("Pinger comes back at {next}, as the server asks. Nobody has to do anything. {NOT_LOST}")
@@ -311,11 +334,16 @@ fn ended(reason: EndReason, facts: &Facts) -> (Mark, &'static str, String, Strin
         EndReason::CredentialRefused => {
             let code = life.failure.as_ref().map_or(FailureCode::LoginRefused, |failure| failure.code);
             let why = match code.class() {
-                FailureClass::CredentialRefused => format!(
-                    "{} logins were refused in a row, and another could lock the account. The credential was destroyed, and \
-                     the device was told to register again.",
-                    spelled(life.refusals.max(1).into())
-                ),
+                FailureClass::CredentialRefused => {
+                    let refused = match life.refusals {
+                        0 | 1 => "The login was refused".to_owned(),
+                        refusals => format!("{} logins were refused in a row", spelled(refusals.into())),
+                    };
+                    format!(
+                        "{refused}, and another could lock the account. The credential was destroyed, and the device was \
+                         told to register again."
+                    )
+                }
                 _ => "The credential was destroyed, and the device was told to register again.".to_owned(),
             };
             ("Not pushing:", format!("{}, so the session ended {at}", words::clause(code)), why)
@@ -370,6 +398,12 @@ mod tests {
 
         facts.connected_at = None;
         check(&facts, Mark::Running, "Starting: Pinger connects to imap.example.com", "Connecting");
+
+        let mut facts = sample::watching();
+        facts.turn_in = Some(std::time::Duration::from_secs(42));
+        check(&facts, Mark::Running, "Not pushing yet: it waits its turn to connect, about 42 s", "Connecting");
+        facts.turn_in = Some(std::time::Duration::from_secs(1));
+        check(&facts, Mark::Watching, "Pushing: INBOX is watched since 09:17", "Watching");
 
         let mut facts = sample::watching();
         facts.life.phase = Phase::Waiting { until: at("09:58:41") };

@@ -17,14 +17,6 @@ fn entry(number: u64, staff: &str) -> NewAudit {
     }
 }
 
-/// Changes the database behind Pinger's back.
-fn tamper(world: &World, sql: &str) {
-    let script = "import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1], timeout=10)\ndb.executescript(sys.argv[2])\ndb.commit()";
-    let file = world.folder.path().join("pinger.db");
-    let output = Command::new("python3").args(["-c", script]).arg(file).arg(sql).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
 const UNLOCK: &str = "DROP TRIGGER IF EXISTS audit_is_not_updated; DROP TRIGGER IF EXISTS audit_is_not_deleted;";
 
 async fn filled(entries: u64) -> World {
@@ -83,13 +75,13 @@ async fn tampering_is_found_where_it_is() {
         ),
     ] {
         let world = filled(20).await;
-        tamper(&world, &format!("{UNLOCK} {sql};"));
+        world.tamper(&format!("{UNLOCK} {sql};"));
         assert_eq!(world.store.verify_audit().await.unwrap(), AuditCheck::Broken { seq, fault }, "{sql}");
     }
     // The end cut off: the chain is whole, and its head is not the one that was noted.
     let world = filled(20).await;
     let AuditCheck::Whole { hash: noted, .. } = world.store.verify_audit().await.unwrap() else { panic!("broken") };
-    tamper(&world, &format!("{UNLOCK} DELETE FROM audit WHERE seq > 15;"));
+    world.tamper(&format!("{UNLOCK} DELETE FROM audit WHERE seq > 15;"));
     let AuditCheck::Whole { entries, hash } = world.store.verify_audit().await.unwrap() else { panic!("broken") };
     assert!(entries == 15 && hash != noted);
 }
@@ -136,7 +128,7 @@ async fn it_is_shown_filtered_and_checked() {
     assert!(!page.text.contains("subject-70"));
     kim.post("/audit/check", &[]).await.leads_to("/audit");
     kim.get("/audit").await.is(200, "The chain is whole.");
-    tamper(&world, &format!("{UNLOCK} UPDATE audit SET staff = 'eve' WHERE seq = 7;"));
+    world.tamper(&format!("{UNLOCK} UPDATE audit SET staff = 'eve' WHERE seq = 7;"));
     kim.post("/audit/check", &[]).await.leads_to("/audit");
     kim.get("/audit").await.is(200, "The chain is broken.");
 }

@@ -3,6 +3,10 @@
 
 mod attacks;
 mod audit;
+mod compression;
+mod passkey;
+mod provider;
+mod routes;
 mod second_factor;
 mod sign_in;
 mod sign_up;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use backend::vault::{KeyRing, SecretSealer};
-use dashboard::{Access, Argon2Config, Config, Dashboard};
+use dashboard::{Access, Argon2Config, Config, Dashboard, DashboardError};
 use domain::{NodeId, Timestamp};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::redirect::Policy;
@@ -48,11 +48,15 @@ pub(crate) fn config() -> Config {
 impl World {
     pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let now = Timestamp::from_millis(BEGIN);
-        let ring = KeyRing::open_or_create(folder.path(), now).unwrap();
         let url = format!("sqlite://{}", folder.path().join("pinger.db").display());
-        let store = Store::open(&url, NodeId::from_uuid(Uuid::from_u128(7))).await.unwrap();
-        let clock = Arc::new(AtomicI64::new(BEGIN));
+        Self::on(folder, &url, BEGIN).await
+    }
+
+    /// On a store that is somewhere else.
+    pub(crate) async fn on(folder: TempDir, url: &str, now: i64) -> Self {
+        let ring = KeyRing::open_or_create(folder.path(), Timestamp::from_millis(now)).unwrap();
+        let store = Store::open(url, NodeId::from_uuid(Uuid::from_u128(7))).await.unwrap();
+        let clock = Arc::new(AtomicI64::new(now));
         Self { folder, store, secrets: ring.staff_secrets().clone(), clock }
     }
 
@@ -69,6 +73,10 @@ impl World {
     }
 
     pub(crate) async fn serve_with(&self, config: &Config) -> Server {
+        self.try_serve(config).await.unwrap()
+    }
+
+    pub(crate) async fn try_serve(&self, config: &Config) -> Result<Server, DashboardError> {
         let clock = self.clock.clone();
         let access = Access {
             store: self.store.clone(),
@@ -77,7 +85,7 @@ impl World {
             handle: None,
             breaker_open: Box::new(|| false),
         };
-        let dashboard = Dashboard::bind(config, access).await.unwrap();
+        let dashboard = Dashboard::bind(config, access).await?;
         let url = dashboard.url().to_owned();
         let url = if config.origin.is_some() { format!("http://{}", dashboard.local_addr()) } else { url };
         let link = dashboard.first_sign_up().await.unwrap();
@@ -85,7 +93,7 @@ impl World {
         let stop = CancellationToken::new();
         let run = dashboard.run(stop.clone());
         let task = Some(tokio::spawn(async move { run.await.unwrap() }));
-        Server { url, link, hashed, stop, task }
+        Ok(Server { url, link, hashed, stop, task })
     }
 
     /// The audit, oldest first.
@@ -99,6 +107,14 @@ impl World {
         let told =
             |entry: AuditEntry| format!("{} {} {}", entry.staff, entry.action, entry.subject).trim_end().to_owned();
         self.audit().await.into_iter().map(told).collect()
+    }
+
+    /// Changes the database behind Pinger's back.
+    pub(crate) fn tamper(&self, sql: &str) {
+        let script = "import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1], timeout=10)\ndb.executescript(sys.argv[2])\ndb.commit()";
+        let file = self.folder.path().join("pinger.db");
+        let output = std::process::Command::new("python3").args(["-c", script]).arg(file).arg(sql).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// What is in the files of the store, the log too.

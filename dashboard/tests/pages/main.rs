@@ -5,6 +5,9 @@
 #[path = "../auth/support.rs"]
 mod support;
 
+mod bulk;
+mod lists;
+
 use support::{Browser, Page, World};
 
 async fn world() -> World {
@@ -24,7 +27,9 @@ async fn look(browser: &mut Browser, path: &str, words: &str) -> Page {
     let page = browser.get(path).await;
     page.is(200, words);
     assert_eq!(page.text.matches("<h1").count(), 1, "{path}");
-    assert!(!page.text.contains("<script") && !page.text.contains(" style="), "{path}");
+    let scripts = page.text.matches("<script").count();
+    assert_eq!(scripts, page.text.matches("<script type=\"module\" src=\"/assets/").count(), "{path}: inline");
+    assert!(scripts <= 1 && !page.text.contains(" style="), "{path}");
     if let Some(folder) = std::env::var_os("PINGER_GALLERY") {
         let name = format!("real-{}.html", path.trim_matches('/').replace(['/', '?', '=', ':', '+'], "-"));
         std::fs::write(std::path::Path::new(&folder).join(name), page.text.replace("=\"/assets/", "=\"assets/"))

@@ -8,8 +8,9 @@ use domain::{Limits, PollBounds, Rules};
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use crate::watch::PollRules;
+use crate::watch::imap::Deadlines;
 use crate::watch::imap::quirk::QuirkRule;
+use crate::watch::{PaceRules, PollRules};
 
 /// The backend's configuration, as the section `[backend]` of the configuration file has it.
 #[derive(Clone, Debug, Deserialize)]
@@ -37,6 +38,9 @@ pub struct Config {
     /// Connections to mail servers that may be in the making at once.
     #[serde(default = "concurrent_connects")]
     pub concurrent_connects: usize,
+    /// How fast connections to mail servers are made.
+    #[serde(default)]
+    pub watch: WatchConfig,
     /// The longest that a mail server may take for anything, in seconds: to take a connection, to shake hands, to greet, to
     /// answer a command. Most have shorter deadlines of their own.
     #[serde(default = "mail_deadline_seconds")]
@@ -76,6 +80,31 @@ pub struct Config {
     /// The pause after a refused log-in, in seconds.
     #[serde(default = "refusal_pause_seconds")]
     pub refusal_pause_seconds: u64,
+}
+
+/// How fast connections to mail servers are made, as the section `[backend.watch]` has it.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WatchConfig {
+    /// Connections to one mail server that may be in the making at once.
+    pub host_concurrent_connects: usize,
+    /// Connections to one mail server that are begun in a second.
+    pub host_connects_per_second: u32,
+    /// Connections to one mail server that are begun at once, if it was left alone before.
+    pub host_connects_burst: u32,
+    /// How long a connection may take until its mailbox is open, in seconds.
+    pub connect_seconds: u64,
+}
+
+impl Default for WatchConfig {
+    fn default() -> Self {
+        Self {
+            host_concurrent_connects: 16,
+            host_connects_per_second: 200,
+            host_connects_burst: 200,
+            connect_seconds: Deadlines::default().whole.as_secs(),
+        }
+    }
 }
 
 fn mail_ports() -> Vec<u16> {
@@ -150,6 +179,23 @@ impl Config {
             bounds: PollBounds::new(Duration::from_secs(self.poll_seconds), Duration::from_secs(self.poll_max_seconds)),
             close_after: Duration::from_secs(self.poll_close_seconds),
         }
+    }
+
+    /// How fast connections are made.
+    pub(crate) fn pace(&self) -> PaceRules {
+        let watch = self.watch;
+        PaceRules {
+            at_once: self.concurrent_connects,
+            host_at_once: watch.host_concurrent_connects,
+            host_per_second: watch.host_connects_per_second,
+            host_burst: watch.host_connects_burst,
+        }
+    }
+
+    /// How long mail servers may take.
+    pub(crate) fn deadlines(&self) -> Deadlines {
+        let steps = Deadlines::default().at_most(Duration::from_secs(self.mail_deadline_seconds.max(1)));
+        Deadlines { whole: Duration::from_secs(self.watch.connect_seconds.max(1)), ..steps }
     }
 
     /// The database's URL.

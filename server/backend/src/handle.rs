@@ -13,6 +13,7 @@ use crate::clock;
 use crate::push::Sender;
 use crate::session::Sessions;
 use crate::vault::KeyRing;
+use crate::watch::Pace;
 
 /// How long “Trace this session” lasts.
 const TRACE_FOR: Duration = Duration::from_secs(60 * 60);
@@ -99,6 +100,12 @@ pub(crate) struct Ping {
 }
 
 impl Ping {
+    /// A ping for `actor`, asked for now, and the reports of it.
+    pub(crate) fn new(actor: Actor) -> (Self, mpsc::Receiver<PingStep>) {
+        let (reports, steps) = mpsc::channel(REPORTS);
+        (Self { actor, since: Instant::now(), reports }, steps)
+    }
+
     /// Whoever listens is told; whoever doesn't reads the timeline.
     pub(crate) fn report(&self, report: PingReport) {
         let _ = self.reports.try_send(PingStep { elapsed: self.since.elapsed(), report });
@@ -120,6 +127,7 @@ pub struct Handle {
     pub(crate) sessions: Sessions,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) sender: Arc<Sender>,
+    pub(crate) pace: Arc<Pace>,
 }
 
 impl Handle {
@@ -148,6 +156,11 @@ impl Handle {
         self.sender.open_breaker()
     }
 
+    /// About how long a session has still to wait for its turn to connect, if it waits for that.
+    pub fn turn_in(&self, id: SessionId) -> Option<Duration> {
+        self.pace.wait(id)
+    }
+
     async fn live(&self, id: SessionId) -> Result<SessionRecord, HandleError> {
         let record = self.sessions.store.session(id).await?.ok_or(HandleError::Unknown)?;
         record.life.end_reason().map_or(Ok(record), |reason| Err(HandleError::Ended(reason)))
@@ -159,8 +172,7 @@ impl Handle {
         self.live(id).await?;
         let note =
             Note::new(TimelineKind::PingForced).staff(Some(actor.staff.clone())).traced(actor.traceparent.clone());
-        let (reports, steps) = mpsc::channel(REPORTS);
-        let ping = Ping { actor, since: Instant::now(), reports };
+        let (ping, steps) = Ping::new(actor);
         if !self.sessions.watches.ask(id, ping) {
             return Err(HandleError::NotWatched);
         }
@@ -226,6 +238,7 @@ impl Handle {
             .staff(Some(actor.staff.clone()))
             .traced(actor.traceparent.clone().or_else(trace::current_traceparent));
         self.sessions.store.trace(id, now, until, note).await?;
+        self.sessions.traced.set(id, until);
         Ok(until)
     }
 }

@@ -9,15 +9,17 @@ mod config;
 mod handle;
 mod history;
 mod listen;
+mod logins;
 mod node;
 pub mod push;
 mod server;
 mod session;
 mod telemetry;
+mod traced;
 pub mod vault;
 pub mod watch;
 
 pub use clock::Clock;
-pub use config::{ApnsAuthentication, ApnsConfig, Config, Listen, MutualTls};
+pub use config::{ApnsAuthentication, ApnsConfig, Config, Listen, MutualTls, WatchConfig};
 pub use handle::{Actor, Handle, HandleError, OpenBreaker, PingReport, PingStep};
 pub use server::{Backend, BackendError};

@@ -51,8 +51,12 @@ pub(crate) async fn run(watcher: Arc<Watcher>, stop: CancellationToken) {
             Ok(claimed) => {
                 let more = claimed.len() as u64 == CLAIM;
                 for session in &claimed {
+                    if let Some(until) = session.trace_until {
+                        watcher.sessions.traced.set(session.id, until);
+                    }
                     if let Some(wake) = watcher.watches().enter(session.id) {
-                        watches.spawn(keep_watch(watcher.clone(), *session, wake, stop.clone()));
+                        let first = Some(Box::new(session.clone()));
+                        watches.spawn(keep_watch(watcher.clone(), session.id, first, wake, stop.clone()));
                     }
                 }
                 wake_missed(&watcher, &claimed, &mut changes);
@@ -86,10 +90,15 @@ fn wake_missed(watcher: &Watcher, claimed: &[Claimed], changes: &mut broadcast::
 }
 
 /// One session's watch, for as long as it lives. A crash of one is one's own.
-async fn keep_watch(watcher: Arc<Watcher>, session: Claimed, wake: Arc<Notify>, stop: CancellationToken) {
-    let id = session.id;
+async fn keep_watch(
+    watcher: Arc<Watcher>,
+    id: SessionId,
+    mut first: Option<Box<Claimed>>,
+    wake: Arc<Notify>,
+    stop: CancellationToken,
+) {
     loop {
-        let watch = watcher.watch(session, &wake, &stop);
+        let watch = watcher.watch(id, first.take(), &wake, &stop);
         if AssertUnwindSafe(watch).catch_unwind().await.is_ok() {
             break;
         }

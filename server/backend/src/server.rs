@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::NodeId;
+use domain::{LoginRules, NodeId};
 use proto::internal_v1::backend_service_server::BackendServiceServer;
 use store::{Store, StoreError};
-use tokio::sync::Semaphore;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,14 +20,15 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::handle::Handle;
 use crate::listen::Listener;
+use crate::logins::Logins;
 use crate::node;
 use crate::push::apns::{Apns, ApnsError};
 use crate::push::{Channel, Sender};
 use crate::session::Sessions;
 use crate::vault::{KeyError, KeyRing};
-use crate::watch::Watcher;
 use crate::watch::guard::Guard;
-use crate::watch::imap::{Deadlines, Dialer, DialerError, DialerSettings};
+use crate::watch::imap::{Dialer, DialerError, DialerSettings};
+use crate::watch::{Pace, Watcher};
 
 /// How often what is old is deleted.
 const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -114,7 +114,7 @@ impl Backend {
         let dialer = Dialer::new(DialerSettings {
             extra_ca: config.mail_ca.clone(),
             guard: guard.clone(),
-            deadlines: Deadlines::default().at_most(Duration::from_secs(config.mail_deadline_seconds.max(1))),
+            deadlines: config.deadlines(),
             poll_every: Duration::from_secs(config.poll_seconds.max(1)),
             quirks: config.quirk.clone(),
             contact: config.mail_contact.clone(),
@@ -127,6 +127,8 @@ impl Backend {
             clock,
             rules: Arc::new(config.rules()),
             push_lifetime: Duration::from_secs(config.push_lifetime_seconds),
+            traced: Arc::default(),
+            logins: Logins::new(LoginRules::default(), clock),
         };
         let fault_pause = Duration::from_secs(config.push_fault_pause_seconds.max(1));
         let channel = apns.clone().map(|apns| apns as Arc<dyn Channel>);
@@ -134,8 +136,8 @@ impl Backend {
             sessions: sessions.clone(),
             keys: keys.clone(),
             dialer,
-            connects: Semaphore::new(config.concurrent_connects.max(1)),
             polls: config.polls(),
+            pace: Arc::new(Pace::new(config.pace())),
         };
         Ok(Self {
             listener,
@@ -161,7 +163,12 @@ impl Backend {
 
     /// What staff can do, for the dashboard.
     pub fn handle(&self) -> Handle {
-        Handle { sessions: self.api.sessions.clone(), keys: self.api.keys.clone(), sender: self.sender.clone() }
+        Handle {
+            sessions: self.api.sessions.clone(),
+            keys: self.api.keys.clone(),
+            sender: self.sender.clone(),
+            pace: self.watcher.pace.clone(),
+        }
     }
 
     /// The store.

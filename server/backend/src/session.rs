@@ -1,7 +1,7 @@
 //! Sessions as calls, watches and senders change them: load, let the machine decide, compare-and-set, again if somebody
 //! else was faster.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,14 +13,19 @@ use tokio::sync::Notify;
 use crate::clock::{self, Clock};
 use crate::handle::Ping;
 use crate::history;
+use crate::logins::Logins;
+use crate::traced::Traced;
 
 /// The watches that this node runs, so that they can be woken. A wake carries nothing: the watch reads the store.
 #[derive(Default)]
 pub(crate) struct Watches {
     running: Mutex<HashMap<SessionId, Arc<Notify>>>,
     /// Pings that staff asked for and that their watches have not taken up yet.
-    pings: Mutex<HashMap<SessionId, Ping>>,
+    pings: Mutex<HashMap<SessionId, VecDeque<Ping>>>,
 }
+
+/// Pings of one session that may wait; beyond that, the oldest is dropped.
+const MAX_PINGS: usize = 4;
 
 impl Watches {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Arc<Notify>>> {
@@ -39,14 +44,24 @@ impl Watches {
 
     pub(crate) fn leave(&self, id: SessionId) {
         self.lock().remove(&id);
-        self.take_ping(id);
+        self.pings().remove(&id);
     }
 
-    /// Asks the watch of a session for a ping, if it is here. A second one in a hurry replaces the first.
+    fn pings(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, VecDeque<Ping>>> {
+        self.pings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks the watch of a session for a ping, if it is here. Who asks meanwhile gets one after it.
     pub(crate) fn ask(&self, id: SessionId, ping: Ping) -> bool {
         let here = self.lock().contains_key(&id);
         if here {
-            self.pings.lock().unwrap_or_else(PoisonError::into_inner).insert(id, ping);
+            let mut pings = self.pings();
+            let waiting = pings.entry(id).or_default();
+            if waiting.len() == MAX_PINGS {
+                waiting.pop_front();
+            }
+            waiting.push_back(ping);
+            drop(pings);
             self.wake(id);
         }
         here
@@ -54,7 +69,16 @@ impl Watches {
 
     /// The ping that was asked for, if any.
     pub(crate) fn take_ping(&self, id: SessionId) -> Option<Ping> {
-        self.pings.lock().unwrap_or_else(PoisonError::into_inner).remove(&id)
+        let mut pings = self.pings();
+        let waiting = pings.get_mut(&id)?;
+        let ping = waiting.pop_front();
+        if waiting.is_empty() {
+            pings.remove(&id);
+        } else {
+            drop(pings);
+            self.wake(id);
+        }
+        ping
     }
 
     /// Whether a ping was asked for that nobody has taken up.
@@ -82,6 +106,8 @@ pub(crate) struct Sessions {
     pub(crate) clock: Clock,
     pub(crate) rules: Arc<Rules>,
     pub(crate) push_lifetime: Duration,
+    pub(crate) traced: Arc<Traced>,
+    pub(crate) logins: Logins,
 }
 
 /// A session in the hands of whoever changes it.
@@ -99,6 +125,11 @@ impl From<&SessionRecord> for Held {
 }
 
 impl Sessions {
+    /// The field `pinger.traced` of a span that is about this session.
+    pub(crate) fn traced(&self, id: SessionId) -> Option<bool> {
+        self.traced.field(id, self.clock.now())
+    }
+
     /// Lets `event` happen to a session, once. Nothing is written if nothing changes: a ping that finds nothing costs
     /// nothing.
     pub(crate) async fn step(
@@ -177,5 +208,49 @@ impl Sessions {
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handle::{Actor, PingStep};
+
+    fn ping(staff: &str) -> (Ping, tokio::sync::mpsc::Receiver<PingStep>) {
+        Ping::new(Actor { staff: staff.to_owned(), traceparent: None })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_for_a_ping_meanwhile_gets_one_after_it() {
+        let watches = Watches::default();
+        let id = SessionId::from_uuid(uuid::Uuid::from_u128(1));
+        assert!(!watches.ask(id, ping("nobody is here").0));
+        let wake = watches.enter(id).unwrap();
+        let (kim, _kim) = ping("kim");
+        let (lee, _lee) = ping("lee");
+        assert!(watches.ask(id, kim) && watches.ask(id, lee));
+        wake.notified().await;
+        assert_eq!(watches.take_ping(id).unwrap().actor.staff, "kim");
+        wake.notified().await;
+        assert_eq!(watches.take_ping(id).unwrap().actor.staff, "lee");
+        assert!(watches.take_ping(id).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pings_that_wait_are_few_and_go_with_the_watch() {
+        let watches = Watches::default();
+        let id = SessionId::from_uuid(uuid::Uuid::from_u128(1));
+        let _wake = watches.enter(id).unwrap();
+        let mut steps: Vec<_> = (0..=MAX_PINGS)
+            .map(|_| {
+                let (ping, steps) = ping("kim");
+                assert!(watches.ask(id, ping));
+                steps
+            })
+            .collect();
+        assert!(steps[0].recv().await.is_none(), "the oldest was let go");
+        assert!(steps[1].try_recv().is_err_and(|error| error == tokio::sync::mpsc::error::TryRecvError::Empty));
+        watches.leave(id);
+        assert!(steps[1].recv().await.is_none());
     }
 }

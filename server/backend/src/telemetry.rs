@@ -9,15 +9,17 @@ pub(crate) const DEADLINE: &str = "session.deadline";
 /// An attempt to send a push. A child of the episode that caused it.
 pub(crate) const PUSH: &str = "push.send";
 
-/// The root span of an episode.
+/// The root span of an episode. `traced` is what [`Traced::field`](crate::traced::Traced::field) says of the session: the
+/// sampler of the process looks for it.
 macro_rules! episode {
-    ($name:expr, $session:expr, $registration:expr) => {{
+    ($name:expr, $session:expr, $registration:expr, $traced:expr) => {{
         let span = tracing::info_span!(
             parent: None,
             $name,
             otel.kind = "internal",
             otel.status_code = tracing::field::Empty,
             pinger.session_id = %$session,
+            pinger.traced = $traced,
             pinger.state = tracing::field::Empty,
             pinger.failure = tracing::field::Empty,
             pinger.push_id = tracing::field::Empty,

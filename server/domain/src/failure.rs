@@ -109,6 +109,12 @@ failure_codes! {
     LoginDisabled, "LOGIN_DISABLED", Misconfigured,
         "The mail server does not allow this way of logging in.",
         "Choose another mechanism, or have it allowed at the server.";
+    LoginHeld, "LOGIN_HELD", Misconfigured,
+        "The mail provider holds back log-ins to this account until its owner does something there.",
+        "Sign in on the provider's web page and follow what it says, or ask its support; then it goes on by itself.";
+    LoginPaused, "LOGIN_PAUSED", Throttled,
+        "Pinger logs in no more for now, because too many log-ins were refused.",
+        "Sign in to the account in the app again, and register again; else it is tried again later.";
     MailboxMissing, "MAILBOX_MISSING", Misconfigured,
         "The mail server has no such mailbox, or does not let us open it.",
         "Check the mailbox's name, and register again.";
@@ -121,6 +127,57 @@ failure_codes! {
     Internal, "INTERNAL", Transport,
         "Pinger itself had a fault.",
         "Nothing needs to be done; we try again. If it stays, tell the operator.";
+}
+
+impl FailureClass {
+    /// What is done about it without anybody's help, as sentences.
+    pub const fn by_itself(self) -> &'static str {
+        match self {
+            Self::Transport => "Pinger connects again, first soon, then up to every 10 minutes. Mail is not lost.",
+            Self::Throttled => "Pinger comes back when the server said it may. Mail is not lost.",
+            Self::Misconfigured => "Pinger looks again about once an hour, in case somebody mended it.",
+            Self::CredentialRefused => {
+                "Pinger tries once more and then ends the session, so that no account is locked. A new password registers a new \
+                 session, which replaces this one."
+            }
+            Self::CredentialUnusable => {
+                "Pinger ends the session and tells the device to register again; that makes a new session."
+            }
+            Self::Unresolved => "Pinger goes on asking for a day, then ends the session and tells the device.",
+        }
+    }
+}
+
+impl FailureCode {
+    /// What is done about it without anybody's help, as sentences.
+    pub const fn by_itself(self) -> &'static str {
+        match self {
+            Self::LoginPaused => {
+                "Pinger logs in again when the refusals are an hour old, or as soon as a new password is registered. Mail is \
+                 not lost."
+            }
+            code => code.class().by_itself(),
+        }
+    }
+
+    /// What is kept to show it. All of it is redacted, and at most [`Evidence::MAX`] characters.
+    pub const fn evidence_kept(self) -> &'static str {
+        match self {
+            Self::HostNotFound => "the resolver's error",
+            Self::AddressBlocked => "what is special about the address",
+            Self::ConnectRefused | Self::ConnectionLost => "the connection's error",
+            Self::ConnectTimeout | Self::GreetingTimeout | Self::CommandTimeout => {
+                "what was waited for, and for how long"
+            }
+            Self::TlsFailed | Self::CertificateInvalid => "the TLS error",
+            Self::StartTlsMissing | Self::LoginDisabled => "what is not among the capabilities, or the server's line",
+            Self::FloodRefused => "which bound was passed",
+            Self::CredentialUnreadable | Self::CredentialMismatch => "which step of opening it failed; nothing of it",
+            Self::LoginPaused => "whether too much was refused for the account or by the host",
+            Self::Internal => "the error",
+            _ => "the server's last line",
+        }
+    }
 }
 
 impl fmt::Display for FailureCode {
@@ -141,16 +198,26 @@ impl Evidence {
     /// Takes what a server said, without its control characters, its mail addresses and the account's own name, cut
     /// to [`Self::MAX`] characters.
     pub fn redact(text: &str, account: Option<&str>) -> Self {
+        Self(Self::mask(text, account).chars().take(Self::MAX).collect())
+    }
+
+    /// What a server said, as [`redact`](Self::redact) takes it, and not cut.
+    pub fn mask(text: &str, account: Option<&str>) -> String {
         let mut text = text.to_owned();
-        if let Some(account) = account.filter(|account| account.len() > 2) {
-            text = replace_ignoring_case(&text, account);
+        if let Some(account) = account {
+            // Servers know people by what stands before the @, too.
+            for name in [account, account.split('@').next().unwrap_or_default()] {
+                if name.len() > 2 {
+                    text = replace_ignoring_case(&text, name);
+                }
+            }
         }
-        let words: Vec<String> = text
+        let words: Vec<&str> = text
             .split(|char: char| char.is_whitespace() || char.is_control())
             .filter(|word| !word.is_empty())
-            .map(|word| if word.contains('@') { "[address]".to_owned() } else { word.to_owned() })
+            .map(|word| if word.contains('@') { "[address]" } else { word })
             .collect();
-        Self(words.join(" ").chars().take(Self::MAX).collect())
+        words.join(" ")
     }
 
     /// The text.
@@ -159,14 +226,18 @@ impl Evidence {
     }
 }
 
+/// Masks a name where it is a word of its own: `no` in `now` is none.
 fn replace_ignoring_case(text: &str, secret: &str) -> String {
     let (haystack, needle) = (text.to_ascii_lowercase(), secret.to_ascii_lowercase());
     let mut out = String::with_capacity(text.len());
     let mut from = 0;
     while let Some(at) = haystack[from..].find(&needle) {
-        out.push_str(&text[from..from + at]);
-        out.push_str("[account]");
-        from += at + needle.len();
+        let (begin, end) = (from + at, from + at + needle.len());
+        let within = haystack[..begin].chars().next_back().is_some_and(char::is_alphanumeric)
+            || haystack[end..].chars().next().is_some_and(char::is_alphanumeric);
+        out.push_str(&text[from..begin]);
+        out.push_str(if within { &text[begin..end] } else { "[account]" });
+        from = end;
     }
     out.push_str(&text[from..]);
     out
@@ -210,6 +281,7 @@ mod tests {
         check("NO [AUTHENTICATIONFAILED] no\r\n", None, "NO [AUTHENTICATIONFAILED] no");
         check("NO user anna@example.org unknown", None, "NO user [address] unknown");
         check("NO Anna.Smith is locked", Some("anna.smith"), "NO [account] is locked");
+        check("NO ANNA is not known; announce it", Some("anna@example.org"), "NO [account] is not known; announce it");
         check(&"x".repeat(1000), None, &"x".repeat(Evidence::MAX));
         check("\u{1b}[31mred\0", None, "[31mred");
     }

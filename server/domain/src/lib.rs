@@ -7,6 +7,7 @@
 mod failure;
 mod id;
 mod life;
+mod login_budget;
 mod machine;
 mod mail;
 mod poll;
@@ -17,6 +18,7 @@ mod time;
 pub use failure::{Evidence, Failure, FailureClass, FailureCode};
 pub use id::{AppId, Context, DeviceId, IdError, KeyId, NodeId, PushId, SessionId, UserId};
 pub use life::{Connect, EndReason, Life, Phase, State};
+pub use login_budget::{AccountKey, Admission, LoginBudget, LoginOutcome, LoginRules};
 pub use machine::{Dice, Effects, Event, Rules};
 pub use mail::{Baseline, HostName, ImapTarget, MailTarget, Mailbox, Mechanism, News, Security, TargetError};
 pub use poll::{PollBounds, Rhythm};

@@ -10,7 +10,7 @@ use proto::{MAX_REQUEST_BYTES, Reason, v1};
 use support::backend::{Answer, state};
 use support::*;
 use tokio::sync::Semaphore;
-use tonic::{Code, Request};
+use tonic::Request;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;

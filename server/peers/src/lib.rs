@@ -10,6 +10,7 @@ pub mod hostile;
 pub mod imap_server;
 mod listener;
 pub mod otlp;
+pub mod postgres;
 mod record;
 
 pub use clock::monotonic_ns;

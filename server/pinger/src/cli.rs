@@ -109,6 +109,15 @@ pub(crate) enum StaffCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Make a link by which somebody who forgot their password sets a new one, once, within 24 hours. It is a secret. When it
+    /// is used, all their sign-ins end.
+    Reset {
+        /// Their name.
+        name: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Shut somebody out, and end their sign-ins.
     Disable {
         /// Their name.

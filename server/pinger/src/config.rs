@@ -129,6 +129,11 @@ impl ConfigFile {
             self.absolute(&mut tls.certificate);
             self.absolute(&mut tls.key);
         }
+        if let Some(oidc) = &mut config.oidc {
+            for path in [&mut oidc.client_secret_file, &mut oidc.ca].into_iter().flatten() {
+                self.absolute(path);
+            }
+        }
         Ok(Some(config))
     }
 

@@ -22,6 +22,8 @@ type Outcome = Result<(), Box<dyn Error>>;
 const EDGES: &[Edges] = &[
     Edges { of: "pinger", to: &["backend", "dashboard", "domain", "gateway", "proto", "store"], tests_to: &["peers"] },
     Edges { of: "dashboard", to: &["backend", "domain", "store"], tests_to: &["peers"] },
+    // The browser's side of the dashboard, and nothing else.
+    Edges { of: "bundle", to: &["dashboard"], tests_to: &[] },
     Edges { of: "gateway", to: &["domain", "proto"], tests_to: &["peers"] },
     Edges { of: "backend", to: &["domain", "proto", "store"], tests_to: &["peers"] },
     Edges { of: "store", to: &["domain", "migration"], tests_to: &["peers"] },
@@ -35,7 +37,7 @@ const EDGES: &[Edges] = &[
 /// and build scripts too. A `*` at the end stands for any end.
 const OWNERS: &[(&str, &[&str])] = &[
     ("sea-orm*", &["migration", "store"]),
-    ("sqlx*", &[]),
+    ("sqlx*", &["store"]),
     ("a2", &["backend"]),
     ("async-imap", &["backend"]),
     ("imap-proto", &["backend"]),
@@ -64,6 +66,10 @@ const GATEWAY_NEVER_LINKS: &[&str] = &[
 
 /// All that the domain links, macros aside: it has nothing to do I/O with.
 const DOMAIN_LINKS: &[&str] = &["domain", "thiserror", "uuid"];
+
+/// What the dashboard's browser side never links: it has no secret, no store and no runtime.
+const BROWSER_NEVER_LINKS: &[&str] =
+    &["argon2", "axum*", "backend", "hyper*", "mio", "reqwest", "rustls*", "sea-orm*", "sqlx*", "store", "tokio*"];
 
 const SOURCE_RULES: &[SourceRule] = &[
     SourceRule {
@@ -203,9 +209,33 @@ fn the_backend_does_link_what_the_gateway_must_not() -> Outcome {
 #[test]
 fn the_domain_links_nothing_to_do_io_with() -> Outcome {
     let allowed: BTreeSet<String> = DOMAIN_LINKS.iter().map(ToString::to_string).collect();
-    let links = domain_links()?;
+    let links = alone(&["--package", "domain"])?;
     assert!(links.contains("domain"), "cargo tree said {links:?}");
     none(&links.difference(&allowed).cloned().collect::<Vec<_>>())
+}
+
+#[test]
+fn what_runs_in_the_browser_links_nothing_of_the_server() -> Outcome {
+    let links = alone(&["--package", "dashboard", "--no-default-features", "--features", "hydrate"])?;
+    for known in ["dashboard", "domain", "leptos", "web-sys"] {
+        assert!(links.contains(known), "{known} is missing in {links:?}");
+    }
+    none(&found_among(BROWSER_NEVER_LINKS, &links))
+}
+
+#[test]
+fn the_bundle_is_compiled_and_bound_by_one_version_of_wasm_bindgen() -> Outcome {
+    // Its two halves refuse each other otherwise, and only where a bundle is built.
+    let version = |file: &str, name: &str| -> Result<String, Box<dyn Error>> {
+        let text = std::fs::read_to_string(root().join(file))?;
+        let line = text.lines().find(|line| line.starts_with(&format!("{name} = "))).map(str::to_owned);
+        let line = line.ok_or_else(|| format!("{file} does not say which {name}"))?;
+        Ok(line.split('"').nth(1).unwrap_or_default().to_owned())
+    };
+    let ours = version("Cargo.toml", "wasm-bindgen")?;
+    assert!(ours.starts_with('='), "{ours} may move on by itself");
+    assert_eq!(version("dashboard/bundle/tool/Cargo.toml", "wasm-bindgen-cli-support")?, ours);
+    Ok(())
 }
 
 #[test]
@@ -422,9 +452,11 @@ fn links(metadata: &Metadata) -> BTreeMap<String, BTreeSet<String>> {
 
 /// `cargo tree` and not the metadata, because it counts only the features that
 /// the domain itself turns on: what it is when it is built alone.
-fn domain_links() -> Result<BTreeSet<String>, Box<dyn Error>> {
+/// What a crate links if it is built alone.
+fn alone(which: &[&str]) -> Result<BTreeSet<String>, Box<dyn Error>> {
     let output = cargo()
-        .args(["tree", "--locked", "--offline", "--package", "domain"])
+        .args(["tree", "--locked", "--offline"])
+        .args(which)
         .args(["--edges", "normal,no-proc-macro", "--prefix", "none"])
         .output()?;
     if !output.status.success() {

@@ -211,3 +211,46 @@ async fn staff_find_a_session_ping_it_test_its_push_and_revoke_it() {
     assert!(!server.log().contains("alice@example.org"));
     assert!(server.terminate().await.success());
 }
+
+#[tokio::test]
+async fn a_forced_ping_is_shown_as_it_happens() {
+    let world = World::new().await;
+    let users = vec![("alice@example.org".to_owned(), "alice's password".to_owned())];
+    let options = ImapOptions { users, authority: Some(world.authority.clone()), ..ImapOptions::default() };
+    let imap = ImapServer::start(options).await.unwrap();
+    let config = world.configure(&[imap.address().port()], "", "");
+    let mut file = std::fs::OpenOptions::new().append(true).open(&config).unwrap();
+    // Pages are made again once a day: whatever comes was woken by the ping itself.
+    let dashboard = "listen = \"127.0.0.1:0\"\nlive_millis = 86400000\nargon2 = { memory_kib = 64, iterations = 1 }";
+    writeln!(file, "\n[dashboard]\n{dashboard}").unwrap();
+    let server = world.serve().await;
+    let url = server.ready["dashboard"].as_str().unwrap().to_owned();
+    let staff = Browser::sign_up(&url, server.ready["sign_up"].as_str().unwrap()).await;
+    let account = Account::imaps(imap.address(), "alice@example.org", "alice's password");
+    let mut phone = Phone::new(&server, &account).await;
+    phone.register().await.unwrap();
+    phone.is_watched().await;
+    let here = format!("/sessions/{}", phone.session);
+    let pinged = format!("{here}/ping");
+    assert_eq!(staff.post(&here, &pinged, "").await, (303, pinged.clone()));
+
+    let stream = staff.client.get(format!("{url}/live?path={pinged}&have=")).header("cookie", &staff.cookie);
+    let mut stream = stream.send().await.unwrap();
+    assert_eq!(stream.status(), 200);
+    // While the device is awake there is no connection, so the ping has several steps.
+    phone.defer(600).await.unwrap();
+    imap.deliver("alice@example.org").await.unwrap();
+    let asked = staff.post(&here, &format!("{pinged}?live=true"), "").await;
+    assert_eq!(asked, (303, pinged.clone()), "whoever looks on need not wait");
+    let mut seen = String::new();
+    let until_over = async {
+        while !seen.contains("Its push waits") {
+            seen.push_str(std::str::from_utf8(&stream.chunk().await.unwrap().unwrap()).unwrap());
+        }
+    };
+    tokio::time::timeout(PATIENCE, until_over).await.unwrap();
+    assert!(seen.contains("Logged in"), "{seen}");
+    assert!(seen.matches("event: regions").count() >= 3, "as it was, and step by step: {seen}");
+    // A stream that is open does not keep the server from stopping.
+    assert!(server.terminate().await.success());
+}

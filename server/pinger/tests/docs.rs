@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use domain::{EndReason, FailureClass, FailureCode, Rules};
+use domain::{EndReason, FailureClass, FailureCode, LoginRules, Rules};
 use proto::Reason;
 use tonic::Code;
 
@@ -54,6 +54,11 @@ come back at once. Registering again is always safe: it replaces the session tha
 #[test]
 fn errors_md_is_up_to_date() {
     up_to_date("errors.md", &errors());
+}
+
+#[test]
+fn failures_md_is_up_to_date() {
+    up_to_date("failures.md", &failure_table());
 }
 
 #[test]
@@ -146,6 +151,70 @@ fn ends(page: &mut String) {
         assert!(proto::v1::EndReason::from_str_name(&name).is_some(), "{name} is not what the wire has");
         writeln!(page, "| `{name}` | {happened} | {cure} |").unwrap();
     }
+}
+
+const FAILURES: &str = "\
+# Failures
+*This page is made from the code: change that, then run `UPDATE_DOCS=1 cargo test -p pinger --test docs`.*
+
+What can go wrong with a mail server, for support staff and SREs; [errors.md](errors.md) says what an app does about it. Each
+failure has one code, one sentence and one remedy, and they are the same everywhere:
+
+| who | is told |
+| --- | --- |
+| the device | code, sentence and remedy, as `last_error` of its session; a `register` push where the session ends. Never the evidence |
+| staff | the sentence in the head of the session's page, the evidence and what to do under “Why no push?”, an entry of the timeline, the last handshake as far as it came |
+| the log | one line at the level WARN: “the mail server can't be watched”, with session, code and evidence |
+| the trace | the episode `session.connect` or `session.mail` with the code as `pinger.failure` and the status *error* |
+
+Evidence has no mail address, no account's name and no control characters in it, and at most 200 characters; where a server
+repeats the credential, nothing of it is kept.
+
+## All of them
+| code | what happened | evidence | by itself | what helps |
+| --- | --- | --- | --- | --- |
+";
+
+const FAILURES_END: &str = "
+## Throttled is not refused
+A server that is busy must not be taken for one that refuses the password: that would end sessions and wake devices for
+nothing. The response code decides where there is one that is known (RFC 5530); else the words do. The table is
+`server/backend/src/watch/imap/refusal.rs`, and `server/backend/tests/imap_refusals.rs` has a server say each of them.
+Where a server asked for patience, a plain “LOGIN failed.” of the next quarter of an hour is taken for the same.
+
+## No account is locked by us
+";
+
+fn failure_table() -> String {
+    let mut page = FAILURES.to_owned();
+    for code in FailureCode::ALL {
+        let (name, message, remedy) = (code.as_str(), code.message(), code.remedy());
+        let (evidence, by_itself) = (code.evidence_kept(), code.by_itself());
+        writeln!(page, "| `{name}` | {message} | {evidence} | {by_itself} | {remedy} |").unwrap();
+    }
+    page.push_str(FAILURES_END);
+    let (rules, logins) = (Rules::default(), LoginRules::default());
+    let bullets = [
+        format!("A session gives up after {} refused log-ins in a row.", rules.max_refusals),
+        format!(
+            "An account, with all its sessions on a node, gets no further log-in after {} refusals within {}, those under way \
+             counted in. A new credential begins anew, but not beyond {} refusals within that time. The others wait as \
+             `LOGIN_PAUSED`, and look every quarter of an hour whether they may again.",
+            logins.per_account,
+            words(logins.account_window),
+            logins.per_account_in_all
+        ),
+        format!(
+            "A host that refuses {} log-ins within {}, of whomever, and accepts none between them is left alone until the \
+             oldest of them is that long ago: then it is the provider, and not so many passwords.",
+            logins.per_host,
+            words(logins.host_window)
+        ),
+    ];
+    for bullet in bullets {
+        writeln!(page, "- {bullet}").unwrap();
+    }
+    page
 }
 
 /// The code's name and number, as gRPC's own documentation has them.

@@ -1,8 +1,12 @@
-//! How long the pages of the dashboard wait for the store, with many sessions in SQLite.
+//! How long the pages of the dashboard wait for the store, with many sessions, in SQLite or in PostgreSQL.
 //!
-//! `SESSIONS=1000000 cargo bench -p store --bench dashboard` fills a database in a temporary folder (or the one that
+//! `SESSIONS=1000000 cargo bench -p store --bench dashboard` fills a database in a temporary folder (or the SQLite file that
 //! `DATABASE` names, which is kept and used again) with so many sessions, 100,000 if it isn't told, about five timeline
-//! entries each, and prints the times in milliseconds.
+//! entries each, and prints the times in milliseconds. `POSTGRESQL=1` does the same in a PostgreSQL of its own; it goes to
+//! `TMPDIR`, and a million sessions take 6 GB there.
+//!
+//! Method: each query is asked 200 times, one after the other, on a store that does nothing else; each round asks for
+//! something else where there is something else. The overview is computed in the background and waited for by nobody.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a bench prints figures, and stops where it can't go on")]
 
@@ -13,7 +17,11 @@ use std::future::Future;
 use std::time::{Duration, Instant, SystemTime};
 
 use domain::{NodeId, State, Timestamp};
-use store::{Count, DeliveryFilter, Page, PushStatus, SessionFilter, SessionRow, Start, StateReason, Store, demo};
+use peers::postgres::Postgres;
+use store::{
+    Count, DeliveryFilter, ListPart, Page, PushStatus, SessionFilter, SessionList, SessionRow, Sort, SortBy, Start,
+    StateReason, Store, demo,
+};
 
 const ROUNDS: usize = 200;
 
@@ -30,20 +38,38 @@ async fn run() {
     let sessions: u64 = std::env::var("SESSIONS").ok().map_or(100_000, |text| text.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let path = std::env::var("DATABASE").map_or_else(|_| folder.path().join("pinger.db"), Into::into);
-    let filled = path.exists();
-    let store =
-        Store::open(&format!("sqlite://{}", path.display()), NodeId::from_uuid(uuid::Uuid::nil())).await.unwrap();
+    let postgres = match std::env::var("POSTGRESQL") {
+        // As docs/operations.md advises; fsync and the rest are PostgreSQL's own.
+        Ok(_) => Some(Postgres::start_with(&["shared_buffers=1GB", "max_wal_size=4GB"]).await.unwrap()),
+        Err(_) => None,
+    };
+    let (url, filled) = match &postgres {
+        Some(postgres) => (postgres.database().await.unwrap(), false),
+        None => (format!("sqlite://{}", path.display()), path.exists()),
+    };
+    let store = Store::open(&url, NodeId::from_uuid(uuid::Uuid::nil())).await.unwrap();
     let now = now();
     if !filled {
         let began = Instant::now();
         demo::fill(&store, sessions, 1, now).await.unwrap();
         let took = began.elapsed().as_secs_f64();
         println!("{sessions} sessions with their timelines and pushes were written in {took:.1} s");
+        if let Some(postgres) = &postgres {
+            // PostgreSQL does this by itself, a minute later.
+            let sizes = "SELECT relname, reltuples::bigint, pg_total_relation_size(oid) / 1000000 FROM pg_class \
+                         WHERE relname IN ('session', 'timeline', 'outbox')";
+            postgres.query("pinger_0", "VACUUM ANALYZE").await.unwrap();
+            println!("tables, rows, MB with indexes:\n{}", postgres.query("pinger_0", sizes).await.unwrap());
+        }
     }
     let opened = store;
     let store = &opened;
-    println!("{:<52} {:>9} {:>9} {:>9}", "", "p50 ms", "p95 ms", "max ms");
+    println!("{:<52} {:>9} {:>9} {:>9} {:>9}", "", "p50 ms", "p95 ms", "p99 ms", "max ms");
 
+    // So that SQL can be looked at in the meantime.
+    if let Some(postgres) = &postgres {
+        println!("{}", postgres.url("pinger_0"));
+    }
     let some = rows_to_ask_for(store).await;
     let none = SessionFilter::default;
     let host = |row: &SessionRow| Some(row.mail.host().to_string());
@@ -67,6 +93,40 @@ async fn run() {
     ] {
         measure(name, |_| list(store, filter.clone(), Page::newest(50))).await;
         measure(&format!("count, {}", name.trim_start_matches("list, ")), |_| count(store, filter.clone())).await;
+    }
+    let one = |filter| vec![filter];
+    let states = |states: &[State]| states.iter().map(|of| state(*of)).collect::<Vec<_>>();
+    let day = SessionFilter { changed_since: Some(before(now, 86_400)), ..state(State::Ended) };
+    for (name, filters, by) in [
+        ("sorted by since", one(none()), SortBy::Changed),
+        ("sorted by since, state:ended changed:24h", one(day), SortBy::Changed),
+        (
+            "sorted by since, reason:stopped",
+            one(SessionFilter { reason: StateReason::parse("stopped"), ..none() }),
+            SortBy::Changed,
+        ),
+        ("sorted by next", one(none()), SortBy::Next),
+        (
+            "sorted by next, state:retrying,holding,waiting",
+            states(&[State::Retrying, State::Holding, State::Waiting]),
+            SortBy::Next,
+        ),
+        ("sorted by next, host: of every third account", one(common()), SortBy::Next),
+        ("sorted by host", one(none()), SortBy::Host),
+        ("sorted by host, state:watching", one(state(State::Watching)), SortBy::Host),
+    ] {
+        let list = SessionList::new(filters, Sort::usual(by)).unwrap();
+        let list = &list;
+        measure(name, |_| async move { drop(store.list_sessions(list, &ListPart::First, 50).await.unwrap()) }).await;
+        let turned = store.list_sessions(list, &ListPart::First, 50).await.unwrap().next;
+        let Some(place) = turned else { continue };
+        let part = &ListPart::After(place);
+        measure(&format!("{name}, on"), |_| async move { drop(store.list_sessions(list, part, 50).await.unwrap()) })
+            .await;
+        measure(&format!("count, {name}"), |_| async move {
+            std::hint::black_box(store.count_list(list, 10_000).await.unwrap());
+        })
+        .await;
     }
     let each = |round: usize| &some[round % some.len()];
     measure("search, device:", |round| {
@@ -205,7 +265,7 @@ async fn measure<F: Future<Output = ()>>(name: &str, ask: impl Fn(usize) -> F) {
 fn print(name: &str, mut times: Vec<Duration>) {
     times.sort_unstable();
     let at = |percent: usize| millis(times[(times.len() - 1) * percent / 100]);
-    println!("{name:<52} {:>9.2} {:>9.2} {:>9.2}", at(50), at(95), at(100));
+    println!("{name:<52} {:>9.2} {:>9.2} {:>9.2} {:>9.2}", at(50), at(95), at(99), at(100));
 }
 
 fn millis(time: Duration) -> f64 {

@@ -10,6 +10,7 @@ use sea_orm::{
     QuerySelect as _, Select,
 };
 
+use crate::dialect::is_storable;
 use crate::entity::outbox::{Column, Entity, Model};
 use crate::entity::session;
 use crate::{Page, Paged, PushStatus, Store, StoreError};
@@ -137,6 +138,9 @@ impl Store {
 
     async fn session_ids_of_device(&self, device: &str) -> Result<Vec<uuid::Uuid>, StoreError> {
         let sessions = crate::SessionFilter { device: Some(device.to_owned()), ..crate::SessionFilter::default() };
+        if !is_storable(device) {
+            return Ok(Vec::new());
+        }
         let ids = sessions.select().select_only().column(session::Column::Id);
         let newest = ids.order_by_desc(session::Column::Id).limit(SESSIONS_OF_DEVICE);
         Ok(newest.into_tuple().all(self.reader()).await?)

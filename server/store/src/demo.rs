@@ -297,7 +297,11 @@ impl<'a> Act<'a> {
                 life.silence = 1 + u32::from(self.chance.percent(30));
                 life.state_since = ago(Duration::from_secs(self.chance.below(300)));
             }
-            State::Retrying => self.fail(&mut life, now, ago(Duration::from_secs(self.chance.clone().below(7200)))),
+            State::Retrying => {
+                // Behind the mail that came before: that is spread over the first three quarters.
+                let recently = (now.since(self.new.created_at).as_secs() / 5).clamp(1, 7200);
+                self.fail(&mut life, now, ago(Duration::from_secs(self.chance.clone().below(recently))));
+            }
             State::Watching | State::Ended => {}
         }
         life

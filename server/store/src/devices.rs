@@ -6,6 +6,7 @@ use sea_orm::sea_query::{Expr, ExprTrait as _, Query, SelectStatement};
 use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _};
 use uuid::Uuid;
 
+use crate::dialect::is_storable;
 use crate::entity::session::{Column, Entity, Model};
 use crate::view::{SessionRow, without_secrets};
 use crate::{Store, StoreError};
@@ -75,6 +76,9 @@ impl Store {
     /// most 200.
     pub async fn devices(&self, prefix: &str, after: Option<&str>, limit: u64) -> Result<DevicePage, StoreError> {
         let limit = limit.clamp(1, PAGE_MAX);
+        if !is_storable(prefix) || !after.is_none_or(is_storable) {
+            return Ok(DevicePage::default());
+        }
         let found = self.reader().query_all(&ids(prefix, after, limit + 1)).await?;
         let mut devices = found.iter().map(|row| row.try_get("", "device_id")).collect::<Result<Vec<String>, _>>()?;
         let mut next = None;

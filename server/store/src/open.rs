@@ -1,16 +1,16 @@
-//! Opening a database: connections, pragmas, schema.
-
-use std::time::Duration;
+//! Opening a database: connections and schema.
 
 use migration::Migrator;
-use sea_orm::{ConnectOptions, Database, DatabaseConnection};
+use sea_orm::{Database, DatabaseConnection, DbErr, RuntimeErr};
 use sea_orm_migration::MigratorTrait as _;
 
 use crate::StoreError;
+use crate::dialect::Dialect;
 
 /// One connection that writes, and some that read. SQLite has one writer at a time anyway; the others lose nothing by it,
 /// because the writer commits in groups.
 pub(crate) struct Connections {
+    pub(crate) dialect: Dialect,
     pub(crate) write: DatabaseConnection,
     pub(crate) read: DatabaseConnection,
 }
@@ -18,38 +18,27 @@ pub(crate) struct Connections {
 impl Connections {
     pub(crate) async fn open(url: &str) -> Result<Self, StoreError> {
         let failed = |source| StoreError::Open { url: without_password(url), source };
-        let write = Database::connect(options(url, 1)).await.map_err(failed)?;
-        Migrator::up(&write, None).await.map_err(StoreError::Migrate)?;
-        let read = Database::connect(options(url, 4)).await.map_err(failed)?;
-        Ok(Self { write, read })
+        let unknown = || DbErr::Conn(RuntimeErr::Internal("it is neither sqlite: nor postgres:".to_owned()));
+        let (dialect, address) = Dialect::of_url(url).ok_or_else(|| failed(unknown()))?;
+        let connect = async |connections| Database::connect(dialect.options(&address, connections)).await;
+        let write = connect(1).await.map_err(failed)?;
+        migrate(dialect, &write).await.map_err(StoreError::Migrate)?;
+        let write = if dialect.writers() == 1 {
+            write
+        } else {
+            let _ = write.close().await;
+            connect(dialect.writers()).await.map_err(failed)?
+        };
+        let read = connect(dialect.readers()).await.map_err(failed)?;
+        Ok(Self { dialect, write, read })
     }
 }
 
-fn options(url: &str, connections: u32) -> ConnectOptions {
-    let mut options = ConnectOptions::new(url);
-    options
-        .max_connections(connections)
-        .min_connections(1)
-        .connect_timeout(Duration::from_secs(10))
-        .acquire_timeout(Duration::from_secs(10))
-        .test_before_acquire(false)
-        .sqlx_logging(false)
-        .map_sqlx_sqlite_opts(|sqlite| {
-            sqlite
-                .create_if_missing(true)
-                .foreign_keys(true)
-                .busy_timeout(Duration::from_secs(10))
-                .pragma("journal_mode", "WAL")
-                // A commit that was answered survives a power cut, not a crash of the process alone.
-                .pragma("synchronous", "FULL")
-                // 32 MB of log before it goes into the database: pages of indexes that change often go there once.
-                .pragma("wal_autocheckpoint", "8000")
-                // What is deleted is overwritten: a box that was destroyed is not in the file any more.
-                .pragma("secure_delete", "ON")
-                .pragma("temp_store", "MEMORY")
-                .pragma("cache_size", "-16384")
-        });
-    options
+/// `db` has one connection, which holds the lock.
+async fn migrate(dialect: Dialect, db: &DatabaseConnection) -> Result<(), DbErr> {
+    dialect.lock_schema(db).await?;
+    Migrator::up(db, None).await?;
+    migration::compare_bytes(db).await
 }
 
 fn without_password(url: &str) -> String {

@@ -13,6 +13,12 @@ use crate::entity::session;
 use crate::record::push_target;
 use crate::timeline::{self, Note, TimelineKind};
 
+/// The most characters of a push service's own id that are kept.
+const PROVIDER_ID_MAX: usize = 64;
+
+/// The most characters of what a push service said that are kept.
+const REASON_MAX: usize = 128;
+
 /// A push that is to be sent to a session's push target.
 #[derive(Clone, Debug)]
 pub struct NewPush {
@@ -111,7 +117,7 @@ pub(crate) async fn insert(
         provider_id: None,
         reason: None,
         done_at: None,
-        traceparent: push.traceparent.clone(),
+        traceparent: push.traceparent.clone().filter(|text| text.len() <= 64),
     };
     Entity::insert(row.into_active_model()).exec_without_returning(db).await?;
     Ok(())
@@ -192,14 +198,14 @@ pub(crate) async fn finish(
     let update = match finish {
         Finish::Done { status, provider_id, reason } => update
             .col_expr(Column::Status, Expr::value(status.as_str()))
-            .col_expr(Column::ProviderId, Expr::value(provider_id.clone()))
-            .col_expr(Column::Reason, Expr::value(reason.clone()))
+            .col_expr(Column::ProviderId, Expr::value(provider_id.clone().map(|id| timeline::cut(id, PROVIDER_ID_MAX))))
+            .col_expr(Column::Reason, Expr::value(reason.clone().map(|reason| timeline::cut(reason, REASON_MAX))))
             .col_expr(Column::DoneAt, Expr::value(now.as_millis()))
             .col_expr(Column::NextAttemptAt, Expr::value(Option::<i64>::None))
             .col_expr(Column::PushToken, Expr::value(Option::<String>::None)),
         Finish::Again { at, reason } => update
             .col_expr(Column::NextAttemptAt, Expr::value(at.as_millis()))
-            .col_expr(Column::Reason, Expr::value(reason.clone())),
+            .col_expr(Column::Reason, Expr::value(timeline::cut(reason.clone(), REASON_MAX))),
     };
     if update.exec(db).await?.rows_affected == 0 {
         return Ok(());
@@ -232,8 +238,20 @@ fn note(row: &outbox::Model, now: Timestamp, finish: &Finish) -> Note {
     note.traced(row.traceparent.clone())
 }
 
-/// Deletes pushes that were done before `before`.
-pub(crate) async fn purge(db: &impl ConnectionTrait, before: Timestamp) -> Result<u64, StoreError> {
-    let deleted = Entity::delete_many().filter(Column::DoneAt.lt(before.as_millis())).exec(db).await?;
+/// Deletes up to `limit` pushes that were done before `before`.
+pub(crate) async fn purge(db: &impl ConnectionTrait, before: Timestamp, limit: u64) -> Result<u64, StoreError> {
+    let ids: Vec<sea_orm::prelude::Uuid> = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::DoneAt.lt(before.as_millis()))
+        .order_by_asc(Column::DoneAt)
+        .limit(limit)
+        .into_tuple()
+        .all(db)
+        .await?;
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let deleted = Entity::delete_many().filter(Column::Id.is_in(ids)).exec(db).await?;
     Ok(deleted.rows_affected)
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use domain::{EndReason, FailureCode, State, Timestamp};
+use domain::{EndReason, FailureCode, NodeId, State, Timestamp};
 use sea_orm::sea_query::{Expr, Query, SelectStatement, SimpleExpr};
 use sea_orm::{ConnectionTrait as _, QueryResult};
 
@@ -36,6 +36,8 @@ pub struct Overview {
     pub hosts: Vec<HostHealth>,
     /// How many mail servers there are with sessions that live.
     pub host_count: u64,
+    /// The nodes that run sessions, each with how many, the most first.
+    pub nodes: Vec<(NodeId, u64)>,
     /// Pushes on their way.
     pub queued: u64,
     /// Pushes of the last hour by minute, the oldest first: 60, the last of which is not over.
@@ -132,6 +134,8 @@ pub struct PushMinute {
     pub refused: u64,
     /// Their token was dead.
     pub gone: u64,
+    /// Written before it was over, and not done then.
+    pub waiting: u64,
 }
 
 /// How long pushes took.
@@ -167,6 +171,8 @@ struct Minute {
     gone: u64,
     /// How many of the accepted took how long, in ms, rounded down.
     took: Vec<(i64, u64)>,
+    /// How many were written in an earlier minute, and in which.
+    waited: Vec<(i64, u64)>,
 }
 
 /// The minutes of the last day, by their number since the epoch. A minute that is over does not change, so that a day of
@@ -198,14 +204,18 @@ impl PushHistory {
         minutes.entry(now / MINUTE).or_default();
     }
 
-    fn last_hour(&self, now: i64) -> Vec<PushMinute> {
+    /// `queued`: how many of the pushes that wait now were written in which minute.
+    fn last_hour(&self, now: i64, queued: &BTreeMap<i64, u64>) -> Vec<PushMinute> {
         let (minutes, last) = (self.lock(), now / MINUTE);
         let none = Minute::default();
         (last - 59..=last)
             .map(|number| {
                 let minute = minutes.get(&number).unwrap_or(&none);
                 let at = Timestamp::from_millis(number * MINUTE);
-                PushMinute { at, accepted: minute.accepted, refused: minute.refused, gone: minute.gone }
+                let waited = minutes.range(number + 1..).flat_map(|(_, later)| &later.waited);
+                let waited = waited.filter(|(made, _)| *made <= number).map(|(_, pushes)| pushes);
+                let waiting = waited.chain(queued.range(..=number).map(|(_, pushes)| pushes)).sum();
+                PushMinute { at, accepted: minute.accepted, refused: minute.refused, gone: minute.gone, waiting }
             })
             .collect()
     }
@@ -287,7 +297,32 @@ pub(crate) fn queued() -> SelectStatement {
         .to_owned()
 }
 
-/// Pushes that were done since, by minute, status and how long they took: to 10 ms below a second, to 100 ms below ten, else
+/// Pushes on their way, by the minute in which they were written.
+pub(crate) fn queued_by_minute() -> SelectStatement {
+    use sea_orm::sea_query::ExprTrait as _;
+
+    Query::select()
+        .expr_as(Expr::col(outbox::Column::CreatedAt).div(MINUTE), "minute")
+        .expr_as(Expr::col(outbox::Column::Id).count(), "pushes")
+        .from(outbox::Entity)
+        .and_where(Expr::col(outbox::Column::Status).eq(PushStatus::Queued.as_str()))
+        .add_group_by([Expr::col("minute")])
+        .to_owned()
+}
+
+pub(crate) fn nodes() -> SelectStatement {
+    use sea_orm::sea_query::ExprTrait as _;
+
+    Query::select()
+        .column(session::Column::NodeId)
+        .expr_as(Expr::col(session::Column::Id).count(), "sessions")
+        .from(session::Entity)
+        .and_where(Expr::col(session::Column::NodeId).is_not_null())
+        .group_by_col(session::Column::NodeId)
+        .to_owned()
+}
+
+/// Pushes that were done since, by the minutes in which they were done and written, status and how long they took: to 10 ms below a second, to 100 ms below ten, else
 /// to a second.
 pub(crate) fn pushes(since: i64) -> SelectStatement {
     use sea_orm::sea_query::ExprTrait as _;
@@ -301,12 +336,13 @@ pub(crate) fn pushes(since: i64) -> SelectStatement {
         .finally(to(1000));
     Query::select()
         .expr_as(Expr::col(DoneAt).div(MINUTE), "minute")
+        .expr_as(Expr::col(CreatedAt).div(MINUTE), "made")
         .column(Status)
         .expr_as(rounded, "took")
         .expr_as(Expr::col(DoneAt).count(), "pushes")
         .from(outbox::Entity)
         .and_where(Expr::col(DoneAt).gte(since))
-        .add_group_by([Expr::col("minute"), Expr::col(Status), Expr::col("took")])
+        .add_group_by([Expr::col("minute"), Expr::col("made"), Expr::col(Status), Expr::col("took")])
         .to_owned()
 }
 
@@ -328,7 +364,11 @@ impl Store {
         let ended = self.ended_since(millis - DAY).await?;
         states.ended = ended.iter().map(|(_, sessions)| sessions).sum();
         self.read_pushes(millis).await?;
-        let queued = self.reader().query_one(&queued()).await?;
+        let queued =
+            self.reader().query_one(&queued()).await?.map(|row| count(&row, "pushes")).transpose()?.unwrap_or(0);
+        // Mostly none waits, and this looks at each that does.
+        let waiting = if queued == 0 { BTreeMap::new() } else { self.queued_by_minute().await? };
+        let nodes = self.sessions_by_node().await?;
         let history = self.push_history();
         Ok(Overview {
             at: now,
@@ -337,10 +377,29 @@ impl Store {
             failures,
             host_count: u64::try_from(hosts.len()).unwrap_or(u64::MAX),
             hosts: hosts.into_iter().take(HOSTS).collect(),
-            queued: queued.map(|row| count(&row, "pushes")).transpose()?.unwrap_or(0),
-            minutes: history.last_hour(millis),
+            nodes,
+            queued,
+            minutes: history.last_hour(millis, &waiting),
             latency: history.latency(),
         })
+    }
+
+    async fn queued_by_minute(&self) -> Result<BTreeMap<i64, u64>, StoreError> {
+        let mut minutes = BTreeMap::new();
+        for row in self.reader().query_all(&queued_by_minute()).await? {
+            minutes.insert(row.try_get("", "minute")?, count(&row, "pushes")?);
+        }
+        Ok(minutes)
+    }
+
+    async fn sessions_by_node(&self) -> Result<Vec<(NodeId, u64)>, StoreError> {
+        let mut all = Vec::new();
+        for row in self.reader().query_all(&nodes()).await? {
+            let node: uuid::Uuid = row.try_get("", "node_id")?;
+            all.push((NodeId::from_uuid(node), count(&row, "sessions")?));
+        }
+        all.sort_by_key(|(_, sessions)| std::cmp::Reverse(*sessions));
+        Ok(all)
     }
 
     async fn failure_groups(&self) -> Result<Vec<FailureGroup>, StoreError> {
@@ -400,7 +459,11 @@ impl Store {
         for row in self.reader().query_all(&pushes(from * MINUTE)).await? {
             let status: String = row.try_get("", "status")?;
             let pushes = count(&row, "pushes")?;
-            let minute = read.entry(row.try_get("", "minute")?).or_default();
+            let (done, made): (i64, i64) = (row.try_get("", "minute")?, row.try_get("", "made")?);
+            let minute = read.entry(done).or_default();
+            if made < done {
+                minute.waited.push((made, pushes));
+            }
             match PushStatus::parse(&status).ok_or_else(corrupt("status"))? {
                 PushStatus::Accepted => {
                     minute.accepted += pushes;

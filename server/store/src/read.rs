@@ -1,7 +1,7 @@
 //! What is read, past the writer's queue.
 
-use domain::{Delivery, SessionId, Timestamp};
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _};
+use domain::{Delivery, HostName, SessionId, Timestamp};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 
 use crate::entity::{outbox, session};
 use crate::{SessionRecord, Store, StoreError};
@@ -11,6 +11,14 @@ impl Store {
     pub async fn session(&self, id: SessionId) -> Result<Option<SessionRecord>, StoreError> {
         let row = crate::session::first(self.reader(), session::Entity::find_by_id(id.as_uuid())).await?;
         row.map(session::Model::into_record).transpose()
+    }
+
+    /// A session's mail server, which is little to ask for before its turn to connect has come.
+    pub async fn mail_host(&self, id: SessionId) -> Result<Option<HostName>, StoreError> {
+        let query = session::Entity::find_by_id(id.as_uuid()).select_only().column(session::Column::MailHost);
+        let Some(host) = query.into_tuple::<String>().all(self.reader()).await?.pop() else { return Ok(None) };
+        let corrupt = |_| StoreError::Corrupt { row: id.to_string(), column: "mail_host" };
+        HostName::parse(&host).map(Some).map_err(corrupt)
     }
 
     /// This node's pushes that are due at `now`, oldest first.

@@ -48,6 +48,8 @@ pub struct SessionRecord {
     pub mail: MailTarget,
     /// Where pushes go.
     pub push_target: PushTarget,
+    /// The keyed hash of the account's address, in hexadecimal.
+    pub address_hash: String,
     /// How long one wait at the mail server may last.
     pub response_timeout: Duration,
     /// The credential; none once the session has ended.
@@ -65,6 +67,9 @@ pub struct SessionRecord {
     /// Until when staff want each of its episodes traced.
     pub trace_until: Option<Timestamp>,
 }
+
+/// The next deadline of what has none: it has ended, and comes last.
+pub(crate) const NEVER: i64 = i64::MAX;
 
 /// The key that makes a live session the only one. Ids have no spaces.
 pub(crate) fn live_key(registration: &Registration) -> String {
@@ -185,6 +190,7 @@ impl NewSession {
             connected_at: None,
             last_push_at: None,
             trace_until: None,
+            next_at: NEVER,
         };
         row.set_life(&self.life, self.created_at);
         row
@@ -218,6 +224,7 @@ impl session::Model {
         self.highest_modseq =
             life.baseline.and_then(|baseline| baseline.highest_modseq).and_then(|modseq| i64::try_from(modseq).ok());
         self.expires_at = life.expires_at.as_millis();
+        self.next_at = life.deadline().map_or(NEVER, Timestamp::as_millis);
         if !life.is_live() {
             self.live_key = None;
             self.node_id = None;
@@ -328,6 +335,7 @@ impl session::Model {
             context: self.context,
             traceparent: self.traceparent,
             trace_until: self.trace_until.map(Timestamp::from_millis),
+            address_hash: self.address_hash,
         })
     }
 }

@@ -5,23 +5,24 @@
 
 use std::fmt;
 
-use domain::{EndReason, FailureCode, Life, State, Timestamp};
-use sea_orm::sea_query::{Alias, BinOper, Expr, Query, SelectStatement, SimpleExpr};
+use domain::{EndReason, FailureCode, Life, NodeId, State, Timestamp};
+use sea_orm::sea_query::{Alias, Expr, Query, SelectStatement, SimpleExpr};
 use sea_orm::{
     ColumnTrait, ConnectionTrait as _, EntityTrait, QueryFilter as _, QueryOrder as _, QuerySelect as _,
     QueryTrait as _, Select,
 };
 use uuid::Uuid;
 
-use crate::entity::session::{Column, Entity, Model};
-use crate::view::{SessionRow, without_secrets};
+use crate::dialect::{by_row, is_storable};
+use crate::entity::session::{Column, Entity};
+use crate::view::{self, SessionRow};
 use crate::{Store, StoreError};
 
 /// The most rows of one page.
-const PAGE_MAX: u64 = 200;
+pub(crate) const PAGE_MAX: u64 = 200;
 
 /// The most rows that are counted.
-const COUNT_MAX: u64 = 10_000;
+pub(crate) const COUNT_MAX: u64 = 10_000;
 
 /// Why a session is in its state: why it ended, or else what went wrong last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,6 +80,11 @@ pub struct SessionFilter {
     pub reason: Option<StateReason>,
     /// Registered then or later.
     pub since: Option<Timestamp>,
+    /// The node that runs it.
+    pub node: Option<NodeId>,
+    /// In its state since then or later. Lists of many sessions take it together with the order by that time only:
+    /// see [`SessionFilter::serves`](crate::SessionFilter::serves).
+    pub changed_since: Option<Timestamp>,
 }
 
 /// A place in a list whose rows have ids that sort by time.
@@ -200,17 +206,27 @@ fn least_id(at: Timestamp) -> Uuid {
     Uuid::from_u128(u128::from(at.as_millis().max(0).unsigned_abs()) << 80)
 }
 
-/// A comparison that no index is used for, so that the database can't choose the wrong one. It keeps no statistics where it
-/// is embedded, and then takes any index for as good as any other.
-fn by_row<C: ColumnTrait>(column: C, value: &str) -> SimpleExpr {
+/// A comparison with a node that no index is used for, like [`by_row`].
+fn node_by_row(node: NodeId) -> SimpleExpr {
+    use sea_orm::sea_query::{ExprTrait as _, Func};
+
+    let column = || Expr::col((Entity, Column::NodeId));
+    Expr::expr(Func::coalesce([column(), column()])).eq(node.as_uuid())
+}
+
+/// The same for the time of a change.
+fn since_by_row(since: Timestamp) -> SimpleExpr {
     use sea_orm::sea_query::ExprTrait as _;
 
-    Expr::col((column.entity_name(), column)).binary(BinOper::Custom("||"), Expr::val("")).eq(value)
+    Expr::col((Entity, Column::StateSince)).add(0i64).gte(since.as_millis())
 }
 
 impl SessionFilter {
     /// Whether no session can match.
-    fn is_contradiction(&self) -> bool {
+    pub(crate) fn is_contradiction(&self) -> bool {
+        if !self.comparisons().0.iter().all(|(_, value)| is_storable(value)) {
+            return true;
+        }
         match (self.state, self.reason) {
             (Some(state), Some(StateReason::Ended(_))) => state != State::Ended,
             (Some(state), Some(StateReason::Failed(_))) => state == State::Ended,
@@ -250,10 +266,25 @@ impl SessionFilter {
         for (place, (column, value)) in comparisons.into_iter().enumerate() {
             query = query.filter(if place < driving { column.eq(value) } else { by_row(column, value) });
         }
+        if let Some(node) = self.node {
+            query = query.filter(if driving == 0 { Column::NodeId.eq(node.as_uuid()) } else { node_by_row(node) });
+        }
+        if let Some(since) = self.changed_since {
+            query = query.filter(if self.names_somebody() {
+                since_by_row(since)
+            } else {
+                Column::StateSince.gte(since.as_millis())
+            });
+        }
         match self.since {
             Some(since) => query.filter(Column::Id.gte(least_id(since))),
             None => query,
         }
+    }
+
+    /// Whether it is about one customer: what such a filter finds is few.
+    pub(crate) fn names_somebody(&self) -> bool {
+        [&self.address_hash, &self.device, &self.user, &self.context].iter().any(|name| name.is_some())
     }
 
     /// Counts the sessions that match, up to one more than `at_most`.
@@ -272,8 +303,7 @@ impl Store {
         if filter.is_contradiction() {
             return Ok(Paged::empty());
         }
-        let query = page.ordered(without_secrets(filter.select()), Column::Id);
-        let rows: Vec<Model> = query.all(self.reader()).await?;
+        let rows = view::rows(self.reader(), page.ordered(filter.select(), Column::Id)).await?;
         let Paged { rows, older, newer } = Paged::cut(rows, &page, |row| row.id);
         let rows = rows.into_iter().map(SessionRow::read).collect::<Result<_, _>>()?;
         Ok(Paged { rows, older, newer })

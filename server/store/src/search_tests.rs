@@ -71,11 +71,11 @@ fn filters() -> Vec<(SessionFilter, &'static str)> {
         (SessionFilter { host: host.clone(), state, ..none() }, "session_host_state (state=? AND mail_host=?"),
         (
             SessionFilter { host: host.clone(), reason: refused, ..none() },
-            "session_host_reason (mail_host=? AND reason=?",
+            "session_reason_host (reason=? AND mail_host=?",
         ),
         (
             SessionFilter { host: host.clone(), reason: refused, state, ..none() },
-            "session_host_reason (mail_host=? AND",
+            "session_reason_host (reason=? AND mail_host=?",
         ),
         (SessionFilter { reason: refused, state, ..none() }, "session_reason (reason=?"),
         (
@@ -87,7 +87,7 @@ fn filters() -> Vec<(SessionFilter, &'static str)> {
                 host,
                 state,
                 reason: refused,
-                since: None,
+                ..none()
             },
             "session_address (address_hash=?",
         ),
@@ -140,12 +140,14 @@ async fn the_other_lists_walk_theirs() {
 #[tokio::test]
 async fn the_overview_reads_indexes_alone_where_it_counts_many() {
     let database = Database::new().await;
-    database.check(&overview::states_by_host(), "COVERING INDEX session_host_state (state=?").await;
+    database.check(&overview::states_by_host(), "COVERING INDEX session_host").await;
     database.check(&overview::ended(0), "COVERING INDEX session_ended (ended_at>?").await;
     database.check(&overview::pushes(0), "COVERING INDEX outbox_done (done_at>?").await;
     database.check(&overview::queued(), "COVERING INDEX outbox_status (status=?").await;
-    // What fails is few, and looked at row by row.
-    database.check(&overview::failures(), "session_reason (reason=?").await;
+    database.check(&overview::nodes(), "COVERING INDEX session_of_node (node_id>?").await;
+    // What fails, and what waits, is few, and looked at row by row.
+    database.check(&overview::failures(), "session_reason_host (reason=?").await;
+    database.check(&overview::queued_by_minute(), "outbox_status (status=?").await;
 }
 
 #[test]

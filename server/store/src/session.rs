@@ -1,10 +1,10 @@
 //! What is written of sessions. Each function runs inside a transaction of the writer's.
 
-use domain::{Dice, Event, Life, NodeId, PushTarget, Rules, SessionId, Timestamp};
-use sea_orm::sea_query::{Expr, OnConflict};
+use domain::{Dice, Event, HostName, Life, NodeId, PushTarget, Rules, SessionId, Timestamp};
+use sea_orm::sea_query::{Expr, LockBehavior, LockType, OnConflict};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _, Iterable as _,
-    ModelTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as _, Select,
+    ModelTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Select,
 };
 
 use crate::entity::session::{self, Column, Entity};
@@ -58,12 +58,16 @@ pub struct Applied {
 }
 
 /// A session that this node runs from now on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claimed {
     /// Which session.
     pub id: SessionId,
     /// Nothing is to be done for it before then, unless it is changed. In the past or none: now.
     pub wait_until: Option<Timestamp>,
+    /// Its mail server; none if the row has nothing that could be one.
+    pub host: Option<HostName>,
+    /// Until when staff want each of its episodes traced.
+    pub trace_until: Option<Timestamp>,
 }
 
 /// Stores a session, ends the one that it replaces, or finds that it is already there.
@@ -194,6 +198,14 @@ pub(crate) async fn connected(
     Ok(())
 }
 
+/// Writes what a connection told that came to nothing. The session may be gone by now.
+pub(crate) async fn tried(db: &impl ConnectionTrait, id: SessionId, handshake: &str) -> Result<(), StoreError> {
+    let kept = timeline::cut(handshake.to_owned(), HANDSHAKE_MAX);
+    let update = Entity::update_many().col_expr(Column::Handshake, Expr::value(kept));
+    update.filter(Column::Id.eq(id.as_uuid())).exec(db).await?;
+    Ok(())
+}
+
 /// Has each episode of a session traced until `until`.
 pub(crate) async fn trace(db: &impl ConnectionTrait, id: SessionId, until: Timestamp) -> Result<(), StoreError> {
     let update = Entity::update_many().col_expr(Column::TraceUntil, Expr::value(until.as_millis()));
@@ -203,15 +215,20 @@ pub(crate) async fn trace(db: &impl ConnectionTrait, id: SessionId, until: Times
 
 /// Takes up to `limit` live sessions that no node runs.
 pub(crate) async fn claim(db: &impl ConnectionTrait, node: NodeId, limit: u64) -> Result<Vec<Claimed>, StoreError> {
-    let rows: Vec<(sea_orm::prelude::Uuid, Option<i64>, Option<i64>)> = Entity::find()
+    type Row = (sea_orm::prelude::Uuid, Option<i64>, Option<i64>, String, Option<i64>);
+    let rows: Vec<Row> = Entity::find()
         .select_only()
         .column(Column::Id)
         .column(Column::WaitUntil)
         .column(Column::UidValidity)
+        .column(Column::MailHost)
+        .column(Column::TraceUntil)
         .filter(Column::NodeId.is_null())
         .filter(Column::LiveKey.is_not_null())
         .order_by_asc(Column::LiveKey)
         .limit(limit)
+        // Where there are several nodes, each takes what no other one is about to take.
+        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
         .into_tuple()
         .all(db)
         .await?;
@@ -223,10 +240,12 @@ pub(crate) async fn claim(db: &impl ConnectionTrait, node: NodeId, limit: u64) -
             .exec(db)
             .await?;
     }
-    let claimed = |(id, wait_until, uid_validity): (_, Option<i64>, Option<i64>)| Claimed {
+    let claimed = |(id, wait_until, uid_validity, host, trace_until): Row| Claimed {
         id: SessionId::from_uuid(id),
         // Without a baseline it does not wait: mail that comes in the meantime would be missed.
         wait_until: uid_validity.and(wait_until).map(Timestamp::from_millis),
+        host: HostName::parse(&host).ok(),
+        trace_until: trace_until.map(Timestamp::from_millis),
     };
     Ok(rows.into_iter().map(claimed).collect())
 }
@@ -241,14 +260,24 @@ pub(crate) async fn release(db: &impl ConnectionTrait, node: NodeId) -> Result<u
     Ok(released.rows_affected)
 }
 
-/// Deletes sessions that ended before `before`, with their timelines.
-pub(crate) async fn purge(db: &impl ConnectionTrait, before: Timestamp) -> Result<u64, StoreError> {
-    let ended = Column::EndedAt.lt(before.as_millis());
-    let sessions = Entity::find().select_only().column(Column::Id).filter(ended.clone()).into_query();
+/// Deletes up to `limit` sessions that ended before `before`, with their timelines.
+pub(crate) async fn purge(db: &impl ConnectionTrait, before: Timestamp, limit: u64) -> Result<u64, StoreError> {
+    let ids: Vec<sea_orm::prelude::Uuid> = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::EndedAt.lt(before.as_millis()))
+        .order_by_asc(Column::EndedAt)
+        .limit(limit)
+        .into_tuple()
+        .all(db)
+        .await?;
+    if ids.is_empty() {
+        return Ok(0);
+    }
     crate::entity::timeline::Entity::delete_many()
-        .filter(crate::entity::timeline::Column::SessionId.in_subquery(sessions))
+        .filter(crate::entity::timeline::Column::SessionId.is_in(ids.iter().copied()))
         .exec(db)
         .await?;
-    let deleted = Entity::delete_many().filter(ended).exec(db).await?;
+    let deleted = Entity::delete_many().filter(Column::Id.is_in(ids)).exec(db).await?;
     Ok(deleted.rows_affected)
 }

@@ -115,20 +115,32 @@ pub enum Factor {
     Totp,
     /// A recovery code.
     Recovery,
+    /// A passkey, after the password.
+    Passkey,
+    /// A passkey alone: it proves who uses it, and needs no password.
+    PasskeyAlone,
+    /// A provider, which asks for whatever it asks for.
+    Provider,
 }
 
 impl Factor {
+    const ALL: [Self; 6] =
+        [Self::Password, Self::Totp, Self::Recovery, Self::Passkey, Self::PasskeyAlone, Self::Provider];
+
     /// The stable name, as the store has it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Password => "password",
             Self::Totp => "totp",
             Self::Recovery => "recovery",
+            Self::Passkey => "passkey",
+            Self::PasskeyAlone => "passkey_alone",
+            Self::Provider => "provider",
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Self::Password, Self::Totp, Self::Recovery].into_iter().find(|factor| factor.as_str() == text)
+        Self::ALL.into_iter().find(|factor| factor.as_str() == text)
     }
 }
 

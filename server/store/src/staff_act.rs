@@ -9,7 +9,9 @@ use sea_orm::{
 
 use crate::entity::{invite, staff, staff_session};
 use crate::staff::split;
-use crate::{Invite, Role, SignIn, StaffId, StaffName, StoreError};
+use crate::{
+    Identity, Invite, Passkey, PasswordReset, Role, SignIn, StaffId, StaffName, StoreError, identity, passkey, reset,
+};
 
 /// What is done to staff and their sign-ins.
 #[derive(Clone, Debug)]
@@ -65,6 +67,53 @@ pub enum StaffAct {
         /// Their hashes.
         recovery: Vec<String>,
     },
+    /// Registers a passkey.
+    AddPasskey {
+        /// The passkey.
+        passkey: Passkey,
+        /// Hashes of new recovery codes, for whoever has none.
+        recovery: Option<Vec<String>>,
+    },
+    /// Removes one of somebody's passkeys.
+    RemovePasskey {
+        /// Whose.
+        id: StaffId,
+        /// Which, by the hash of its id.
+        passkey: String,
+    },
+    /// Removes all that is asked for besides the password: authenticator, recovery codes, passkeys.
+    RemoveFactors(StaffId),
+    /// Connects a member of staff with a person at a provider.
+    Link {
+        /// Whom.
+        id: StaffId,
+        /// With whom.
+        identity: Identity,
+    },
+    /// Takes a member of staff and their person at a provider apart.
+    Unlink(StaffId),
+    /// Makes a person at a provider a member of staff.
+    Welcome {
+        /// The new member's id.
+        id: StaffId,
+        /// Their name.
+        name: StaffName,
+        /// What they may do.
+        role: Role,
+        /// Who they are at the provider.
+        identity: Identity,
+    },
+    /// Withdraws a link for signing up, by its hash.
+    WithdrawInvite(String),
+    /// Makes a link for a new password.
+    OfferReset(PasswordReset),
+    /// Uses such a link up: sets the password, and ends all sign-ins.
+    UseReset {
+        /// SHA-256 of what the link carries.
+        token_hash: String,
+        /// The password's hash.
+        hash: String,
+    },
     /// Changes a role.
     SetRole {
         /// Whose.
@@ -92,6 +141,11 @@ pub enum StaffAct {
         /// The sign-in that stays.
         keep: Option<String>,
     },
+    /// Ends the sign-ins of everybody, but one.
+    EndAllSignIns {
+        /// The sign-in that stays.
+        keep: String,
+    },
     /// Notes that a sign-in is used.
     Touch(String),
     /// Deletes sign-ins that have run out, and links that can't be used.
@@ -110,6 +164,13 @@ pub enum Spend {
     Step(i64),
     /// A recovery code, by its hash.
     Recovery(String),
+    /// A passkey, by the hash of its id, and the use of it, as its authenticator counts.
+    Passkey {
+        /// Which.
+        id_hash: String,
+        /// The count.
+        count: u32,
+    },
 }
 
 /// Why an act was not done. Nothing was written then.
@@ -127,6 +188,12 @@ pub enum Refusal {
     /// The code was used before.
     #[error("the code was used before")]
     CodeSpent,
+    /// The passkey is somebody's already.
+    #[error("the passkey is registered already")]
+    PasskeyTaken,
+    /// The person at the provider is another member of staff.
+    #[error("that account is connected with somebody else here")]
+    IdentityTaken,
     /// Nobody would be left who may invite others.
     #[error("nobody would be left who is an admin")]
     LastAdmin,
@@ -162,18 +229,32 @@ pub(crate) async fn act(db: &impl ConnectionTrait, now: Timestamp, act: &StaffAc
             Ok(one(set.filter(staff::Column::Id.eq(id.0)).exec(db).await?.rows_affected))
         }
         StaffAct::RemoveTotp(id) => {
-            let set = staff::Entity::update_many()
-                .col_expr(staff::Column::TotpSecret, Expr::value(Option::<Vec<u8>>::None))
-                .col_expr(staff::Column::TotpStep, Expr::value(Option::<i64>::None))
-                .col_expr(staff::Column::RecoveryCodes, Expr::value(Option::<String>::None));
-            Ok(one(set.filter(staff::Column::Id.eq(id.0)).exec(db).await?.rows_affected))
+            let keeps_codes = passkey::count(db, *id).await? > 0;
+            remove_totp(db, *id, keeps_codes).await
+        }
+        StaffAct::RemoveFactors(id) => {
+            passkey::remove_all(db, *id).await?;
+            remove_totp(db, *id, false).await
         }
         StaffAct::SetRecovery { id, recovery } => {
-            let set = staff::Entity::update_many()
-                .col_expr(staff::Column::RecoveryCodes, Expr::value(recovery.join(" ")))
-                .filter(staff::Column::TotpSecret.is_not_null());
+            let mut set =
+                staff::Entity::update_many().col_expr(staff::Column::RecoveryCodes, Expr::value(recovery.join(" ")));
+            if passkey::count(db, *id).await? == 0 {
+                set = set.filter(staff::Column::TotpSecret.is_not_null());
+            }
             Ok(one(set.filter(staff::Column::Id.eq(id.0)).exec(db).await?.rows_affected))
         }
+        StaffAct::AddPasskey { passkey, recovery } => passkey::add(db, passkey, recovery.as_deref()).await,
+        StaffAct::RemovePasskey { id, passkey } => passkey::remove(db, *id, passkey).await,
+        StaffAct::Link { id, identity } => identity::link(db, now, *id, identity).await,
+        StaffAct::Unlink(id) => Ok(one(identity::unlink(db, *id).await?)),
+        StaffAct::Welcome { id, name, role, identity } => identity::welcome(db, now, *id, name, *role, identity).await,
+        StaffAct::WithdrawInvite(token_hash) => {
+            let open = invite::Entity::delete_many().filter(invite::Column::UsedAt.is_null());
+            Ok(one(open.filter(invite::Column::TokenHash.eq(token_hash)).exec(db).await?.rows_affected))
+        }
+        StaffAct::OfferReset(new) => reset::offer(db, new).await,
+        StaffAct::UseReset { token_hash, hash } => reset::spend(db, now, token_hash, hash).await,
         StaffAct::SetRole { id, role } => {
             if *role != Role::Admin && is_last_admin(db, *id).await? {
                 return Ok(Err(Refusal::LastAdmin));
@@ -190,6 +271,7 @@ pub(crate) async fn act(db: &impl ConnectionTrait, now: Timestamp, act: &StaffAc
                 .filter(staff::Column::DisabledAt.is_null());
             let acted = one(set.filter(staff::Column::Id.eq(id.0)).exec(db).await?.rows_affected);
             end_sign_ins(db, *id, None).await?;
+            reset::withdraw(db, *id).await?;
             Ok(acted)
         }
         StaffAct::Enable(id) => {
@@ -198,13 +280,18 @@ pub(crate) async fn act(db: &impl ConnectionTrait, now: Timestamp, act: &StaffAc
                 .filter(staff::Column::DisabledAt.is_not_null());
             Ok(one(set.filter(staff::Column::Id.eq(id.0)).exec(db).await?.rows_affected))
         }
-        StaffAct::SignIn { sign_in: new, spend } => sign_in(db, new, spend.as_ref()).await,
+        StaffAct::SignIn { sign_in: new, spend } => sign_in(db, now, new, spend.as_ref()).await,
         StaffAct::EndSignIn(id_hash) => {
             let deleted = staff_session::Entity::delete_by_id(id_hash.clone()).exec(db).await?;
             Ok(one(deleted.rows_affected))
         }
         StaffAct::EndSignIns { id, keep } => {
             end_sign_ins(db, *id, keep.as_deref()).await?;
+            Ok(Ok(()))
+        }
+        StaffAct::EndAllSignIns { keep } => {
+            let others = staff_session::Entity::delete_many().filter(staff_session::Column::IdHash.ne(keep));
+            others.exec(db).await?;
             Ok(Ok(()))
         }
         StaffAct::Touch(id_hash) => {
@@ -222,9 +309,20 @@ pub(crate) async fn act(db: &impl ConnectionTrait, now: Timestamp, act: &StaffAc
                 .add(invite::Column::UsedAt.is_not_null())
                 .add(invite::Column::ExpiresAt.lte(now.as_millis()));
             invite::Entity::delete_many().filter(over).exec(db).await?;
+            reset::tidy(db, now).await?;
             Ok(Ok(()))
         }
     }
+}
+
+async fn remove_totp(db: &impl ConnectionTrait, id: StaffId, keeps_codes: bool) -> Result<Acted, StoreError> {
+    let mut set = staff::Entity::update_many()
+        .col_expr(staff::Column::TotpSecret, Expr::value(Option::<Vec<u8>>::None))
+        .col_expr(staff::Column::TotpStep, Expr::value(Option::<i64>::None));
+    if !keeps_codes {
+        set = set.col_expr(staff::Column::RecoveryCodes, Expr::value(Option::<String>::None));
+    }
+    Ok(one(set.filter(staff::Column::Id.eq(id.0)).exec(db).await?.rows_affected))
 }
 
 fn one(rows: u64) -> Acted {
@@ -283,11 +381,17 @@ async fn sign_up(
 }
 
 /// Whoever is shut out in this very moment is not let in, and what was used up is not used twice.
-async fn sign_in(db: &impl ConnectionTrait, new: &SignIn, spend: Option<&Spend>) -> Result<Acted, StoreError> {
+async fn sign_in(
+    db: &impl ConnectionTrait,
+    now: Timestamp,
+    new: &SignIn,
+    spend: Option<&Spend>,
+) -> Result<Acted, StoreError> {
     let found = staff::Entity::find_by_id(new.staff.0).filter(staff::Column::DisabledAt.is_null()).one(db).await?;
     let Some(person) = found else { return Ok(Err(Refusal::Unknown)) };
     let spent = match spend {
         None => true,
+        Some(Spend::Passkey { id_hash, count }) => passkey::spend(db, now, new.staff, id_hash, *count).await?,
         Some(Spend::Step(step)) => {
             let fresh = Condition::any().add(staff::Column::TotpStep.is_null()).add(staff::Column::TotpStep.lt(*step));
             let set = staff::Entity::update_many()
@@ -324,7 +428,7 @@ async fn sign_in(db: &impl ConnectionTrait, new: &SignIn, spend: Option<&Spend>)
     Ok(Ok(()))
 }
 
-async fn end_sign_ins(db: &impl ConnectionTrait, id: StaffId, keep: Option<&str>) -> Result<(), StoreError> {
+pub(crate) async fn end_sign_ins(db: &impl ConnectionTrait, id: StaffId, keep: Option<&str>) -> Result<(), StoreError> {
     let mut which = Condition::all().add(staff_session::Column::StaffId.eq(id.0));
     if let Some(keep) = keep {
         which = which.add(staff_session::Column::IdHash.ne(keep));

@@ -188,8 +188,9 @@ impl Note {
     }
 }
 
-/// At most `max` characters.
-pub(crate) fn cut(text: String, max: usize) -> String {
+/// At most `max` characters, without the one that PostgreSQL has none of.
+pub(crate) fn cut(mut text: String, max: usize) -> String {
+    text.retain(|character| character != '\0');
     match text.char_indices().nth(max) {
         None => text,
         Some((at, _)) => text[..at].to_owned(),

@@ -1,10 +1,15 @@
 //! Sessions as staff see them: everything but the credential and the push token.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use domain::{KeyId, Life, MailTarget, NodeId, Platform, SessionId, Timestamp};
 use sea_orm::sea_query::Expr;
-use sea_orm::{EntityTrait as _, IdenStatic as _, Iterable as _, QuerySelect as _, Select};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, IdenStatic as _, Iterable as _, QueryFilter as _,
+    QuerySelect as _, Select,
+};
+use uuid::Uuid;
 
 use crate::entity::session::{Column, Entity, Model};
 use crate::{Store, StoreError};
@@ -97,6 +102,22 @@ pub(crate) fn without_secrets(query: Select<Entity>) -> Select<Entity> {
         Column::PushToken | Column::RegistrationHash => query.expr_as(Expr::val(""), column.as_str()),
         column => query.column(column),
     })
+}
+
+/// The rows of a page, without secrets, in the order of `query`, which says which and how many.
+///
+/// First the ids alone, which an index of the filter has with its order, then those rows. PostgreSQL would rather walk the
+/// primary key, with the rows beside it, and skip what doesn't match: it doesn't know that old sessions have ended, and that
+/// a page of old ones that are watched is behind a hundred thousand others.
+pub(crate) async fn rows(db: &impl ConnectionTrait, query: Select<Entity>) -> Result<Vec<Model>, DbErr> {
+    let ids: Vec<Uuid> = query.select_only().column(Column::Id).into_tuple().all(db).await?;
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found = without_secrets(Entity::find().filter(Column::Id.is_in(ids.iter().copied()))).all(db).await?;
+    let mut found: HashMap<Uuid, Model> = found.into_iter().map(|row: Model| (row.id, row)).collect();
+    // What was deleted in between is on no page.
+    Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
 }
 
 impl SessionRow {

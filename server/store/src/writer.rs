@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use domain::{NodeId, PushId, SessionId, Timestamp};
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
-};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, TransactionTrait as _};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
 use crate::demo::Rows;
+use crate::dialect::{self, Dialect};
 use crate::open::Connections;
 use crate::overview::PushHistory;
+use crate::saved_view::{self, ViewAct, ViewRefusal};
 use crate::staff_act::{Acted, Refusal, StaffAct};
 use crate::{
     Applied, Change, Claimed, Connection, Finish, NewAudit, NewSession, Note, Registered, StoreError, audit, outbox,
@@ -25,6 +25,12 @@ const BATCH: usize = 256;
 /// How many writes may wait before callers do.
 const QUEUE: usize = 4096;
 
+/// How many ended sessions, and how many pushes, are deleted in one transaction, so that nobody waits long behind it.
+const PURGE: u64 = 500;
+
+/// How often a transaction is done over if other writers came between.
+const CONTESTED: u32 = 5;
+
 /// What is written. Each can be done over, until its transaction is committed.
 enum Write {
     Register(Box<NewSession>),
@@ -32,13 +38,15 @@ enum Write {
     Claim { limit: u64 },
     Release,
     Finish { id: PushId, now: Timestamp, finish: Finish },
-    Purge { before: Timestamp },
+    Purge { before: Timestamp, limit: u64 },
     Note { id: SessionId, at: Timestamp, note: Note },
     Connected { id: SessionId, at: Timestamp, connection: Box<Connection> },
+    Tried { id: SessionId, handshake: String },
     Trace { id: SessionId, at: Timestamp, until: Timestamp, note: Note },
     Fill(Box<Rows>),
     Staff { at: Timestamp, act: Box<StaffAct>, entry: Option<Box<NewAudit>> },
     Audit(Box<NewAudit>),
+    View { act: Box<ViewAct>, entry: Option<Box<NewAudit>> },
 }
 
 /// What a write led to.
@@ -48,6 +56,7 @@ enum Written {
     Claimed(Vec<Claimed>),
     Count(u64),
     Acted(Acted),
+    Viewed(Result<(), ViewRefusal>),
     Done,
 }
 
@@ -82,9 +91,9 @@ struct Shared {
 impl Store {
     /// Opens the database at `url`, brings its schema up to date, and starts the writer. `node` is this process.
     pub async fn open(url: &str, node: NodeId) -> Result<Self, StoreError> {
-        let Connections { write, read } = Connections::open(url).await?;
+        let Connections { dialect, write, read } = Connections::open(url).await?;
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let worker = tokio::spawn(work(write, node, queue));
+        let worker = tokio::spawn(Writer { db: write, dialect, node }.work(queue));
         let shared = Shared {
             node,
             read,
@@ -101,6 +110,10 @@ impl Store {
     /// The node that this store was opened for.
     pub fn node(&self) -> NodeId {
         self.shared.node
+    }
+
+    fn system(&self) -> &'static str {
+        Dialect::of(&self.shared.read).name()
     }
 
     pub(crate) fn reader(&self) -> &DatabaseConnection {
@@ -133,7 +146,7 @@ impl Store {
     }
 
     /// Stores a session, durably. The one that it replaces is ended in the same transaction.
-    #[tracing::instrument(name = "store.register", skip_all, fields(otel.kind = "client", db.system.name = "sqlite", db.operation.name = "INSERT", db.collection.name = "session"))]
+    #[tracing::instrument(name = "store.register", skip_all, fields(otel.kind = "client", db.system.name = self.system(), db.operation.name = "INSERT", db.collection.name = "session"))]
     pub async fn register(&self, new: NewSession) -> Result<Registered, StoreError> {
         let written = self.write(Write::Register(Box::new(new))).in_current_span().await?;
         let Written::Registered(registered) = written else { return Err(StoreError::Closed) };
@@ -146,7 +159,7 @@ impl Store {
     }
 
     /// Changes a session if its revision is still the one that the change was made from.
-    #[tracing::instrument(name = "store.change", skip_all, fields(otel.kind = "client", db.system.name = "sqlite", db.operation.name = "UPDATE", db.collection.name = "session"))]
+    #[tracing::instrument(name = "store.change", skip_all, fields(otel.kind = "client", db.system.name = self.system(), db.operation.name = "UPDATE", db.collection.name = "session"))]
     pub async fn change(&self, change: Change) -> Result<Applied, StoreError> {
         let (id, pushes) = (change.id, change.push.is_some());
         let written = self.write(Write::Change(Box::new(change))).await?;
@@ -179,11 +192,16 @@ impl Store {
     /// Deletes ended sessions and done pushes from before `before`, and says how many. What was destroyed since the last
     /// time, boxes among it, leaves the database's log too.
     pub async fn purge(&self, before: Timestamp) -> Result<u64, StoreError> {
-        let deleted = self.count(Write::Purge { before }).await?;
-        if self.shared.read.get_database_backend() == DbBackend::Sqlite {
-            self.shared.read.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await?;
+        let mut all = 0;
+        loop {
+            let deleted = self.count(Write::Purge { before, limit: PURGE }).await?;
+            all += deleted;
+            if deleted == 0 {
+                break;
+            }
         }
-        Ok(deleted)
+        Dialect::of(&self.shared.read).after_purge(&self.shared.read).await?;
+        Ok(all)
     }
 
     /// Writes an entry into a session's timeline.
@@ -208,6 +226,14 @@ impl Store {
         }
     }
 
+    /// The same for the handshake of a connection that came to nothing: lines of JSON, redacted, as in [`Connection`].
+    pub fn tried(&self, id: SessionId, handshake: String) {
+        let (reply, _) = oneshot::channel();
+        if self.shared.jobs.try_send(Job { write: Write::Tried { id, handshake }, reply }).is_err() {
+            tracing::debug!(session = %id, "the store is busy; a handshake is left out");
+        }
+    }
+
     /// Has each episode of a session traced until `until`, as `note` tells.
     pub async fn trace(&self, id: SessionId, at: Timestamp, until: Timestamp, note: Note) -> Result<(), StoreError> {
         self.write(Write::Trace { id, at, until, note }).await?;
@@ -224,6 +250,14 @@ impl Store {
     ) -> Result<Result<(), Refusal>, StoreError> {
         match self.write(Write::Staff { at, act: Box::new(act), entry: entry.map(Box::new) }).await? {
             Written::Acted(acted) => Ok(acted),
+            _ => Err(StoreError::Closed),
+        }
+    }
+
+    /// Does something to saved views, with its entry in the audit if there is one, or does neither and says why.
+    pub async fn view_act(&self, act: ViewAct, entry: Option<NewAudit>) -> Result<Result<(), ViewRefusal>, StoreError> {
+        match self.write(Write::View { act: Box::new(act), entry: entry.map(Box::new) }).await? {
+            Written::Viewed(viewed) => Ok(viewed),
             _ => Err(StoreError::Closed),
         }
     }
@@ -262,48 +296,86 @@ impl Store {
     }
 }
 
-async fn work(db: DatabaseConnection, node: NodeId, mut queue: mpsc::Receiver<Job>) {
-    let mut jobs = Vec::with_capacity(BATCH);
-    while queue.recv_many(&mut jobs, BATCH).await > 0 {
-        match Box::pin(commit(&db, node, &jobs)).await {
-            Ok(written) => {
-                for (job, written) in jobs.drain(..).zip(written) {
-                    // A caller that left in the meantime doesn't mind.
-                    let _ = job.reply.send(written);
+/// What writes.
+struct Writer {
+    db: DatabaseConnection,
+    dialect: Dialect,
+    node: NodeId,
+}
+
+impl Writer {
+    async fn work(self, mut queue: mpsc::Receiver<Job>) {
+        let mut jobs = Vec::with_capacity(BATCH);
+        while queue.recv_many(&mut jobs, BATCH).await > 0 {
+            match Box::pin(self.commit(&jobs)).await {
+                Ok(written) => {
+                    for (job, written) in jobs.drain(..).zip(written) {
+                        // A caller that left in the meantime doesn't mind.
+                        let _ = job.reply.send(written);
+                    }
                 }
-            }
-            // One of them broke the transaction. Each gets one of its own, so that only that one fails.
-            Err(error) if jobs.len() > 1 => {
-                tracing::warn!(%error, writes = jobs.len(), "a group commit failed; each write is done by itself");
-                for job in jobs.drain(..) {
-                    let alone = std::slice::from_ref(&job);
-                    let written = Box::pin(commit(&db, node, alone))
-                        .await
-                        .and_then(|mut written| written.pop().unwrap_or(Err(StoreError::Closed)));
-                    let _ = job.reply.send(written);
+                // What failed for one fails for all, and each would wait for its own time-out.
+                Err(error) if dialect::is_lost(&error) => {
+                    tracing::warn!(%error, writes = jobs.len(), "the database is out of reach; nothing is written");
+                    for job in jobs.drain(..) {
+                        let _ = job.reply.send(Err(StoreError::Database(error.clone())));
+                    }
                 }
-            }
-            Err(error) => {
-                if let Some(job) = jobs.pop() {
-                    let _ = job.reply.send(Err(error));
+                // One of them broke the transaction. Each gets one of its own, so that only that one fails.
+                Err(error) if jobs.len() > 1 => {
+                    tracing::warn!(%error, writes = jobs.len(), "a group commit failed; each write is done by itself");
+                    for job in jobs.drain(..) {
+                        let alone = std::slice::from_ref(&job);
+                        let written = Box::pin(self.commit(alone))
+                            .await
+                            .map_err(StoreError::Database)
+                            .and_then(|mut written| written.pop().unwrap_or(Err(StoreError::Closed)));
+                        let _ = job.reply.send(written);
+                    }
+                }
+                Err(error) => {
+                    if let Some(job) = jobs.pop() {
+                        let _ = job.reply.send(Err(StoreError::Database(error)));
+                    }
                 }
             }
         }
+        let _ = self.db.close().await;
     }
-    let _ = db.close().await;
+
+    /// Does all of `jobs` in one transaction, again if other writers came between. What a caller is told is in the answer;
+    /// a database that fails fails them all.
+    async fn commit(&self, jobs: &[Job]) -> Result<Vec<Result<Written, StoreError>>, DbErr> {
+        let mut tries = 0;
+        loop {
+            let once = commit(&self.db, self.dialect, self.node, jobs);
+            let done = match self.dialect.patience() {
+                None => once.await,
+                Some(patience) => tokio::time::timeout(patience, once)
+                    .await
+                    .unwrap_or(Err(DbErr::ConnectionAcquire(sea_orm::ConnAcquireErr::Timeout))),
+            };
+            tries += 1;
+            if done.is_err() {
+                self.dialect.after_failure(&self.db).await;
+            }
+            match done {
+                Err(error) if tries < CONTESTED && dialect::is_contested(&error) => {
+                    tracing::debug!(%error, tries, "other writers came between; done over");
+                }
+                done => return done,
+            }
+        }
+    }
 }
 
-/// Does all of `jobs` in one transaction. A conflict is an answer to its caller; a failing database fails them all.
 async fn commit(
     db: &DatabaseConnection,
+    dialect: Dialect,
     node: NodeId,
     jobs: &[Job],
-) -> Result<Vec<Result<Written, StoreError>>, StoreError> {
-    let options = TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..TransactionOptions::default()
-    };
-    let txn = db.begin_with_options(options).await?;
+) -> Result<Vec<Result<Written, StoreError>>, DbErr> {
+    let txn = db.begin_with_options(dialect.transaction()).await?;
     let mut all = Vec::with_capacity(jobs.len());
     for job in jobs {
         let written = match &job.write {
@@ -312,8 +384,10 @@ async fn commit(
             Write::Claim { limit } => session::claim(&txn, node, *limit).await.map(Written::Claimed),
             Write::Release => session::release(&txn, node).await.map(Written::Count),
             Write::Finish { id, now, finish } => outbox::finish(&txn, *id, *now, finish).await.map(|()| Written::Done),
-            Write::Purge { before } => match session::purge(&txn, *before).await {
-                Ok(sessions) => outbox::purge(&txn, *before).await.map(|pushes| Written::Count(sessions + pushes)),
+            Write::Purge { before, limit } => match session::purge(&txn, *before, *limit).await {
+                Ok(sessions) => {
+                    outbox::purge(&txn, *before, *limit).await.map(|pushes| Written::Count(sessions + pushes))
+                }
                 Err(error) => Err(error),
             },
             Write::Note { id, at, note } => {
@@ -322,6 +396,7 @@ async fn commit(
             Write::Connected { id, at, connection } => {
                 session::connected(&txn, *id, *at, connection).await.map(|()| Written::Done)
             }
+            Write::Tried { id, handshake } => session::tried(&txn, *id, handshake).await.map(|()| Written::Done),
             Write::Trace { id, at, until, note } => match session::trace(&txn, *id, *until).await {
                 Ok(()) => timeline::insert(&txn, id.as_uuid(), *at, [note.clone()]).await.map(|()| Written::Done),
                 Err(error) => Err(error),
@@ -329,10 +404,12 @@ async fn commit(
             Write::Fill(rows) => rows.insert(&txn).await.map(|()| Written::Done),
             Write::Staff { at, act, entry } => staff(&txn, *at, act, entry.as_deref()).await.map(Written::Acted),
             Write::Audit(entry) => audit::append(&txn, entry).await.map(|_| Written::Done),
+            Write::View { act, entry } => saved_view::act(&txn, act, entry.as_deref()).await.map(Written::Viewed),
         };
         match written {
-            Err(error @ StoreError::Database(_)) => {
-                txn.rollback().await?;
+            Err(StoreError::Database(error)) => {
+                // If this fails too, the transaction ends with the connection, which `after_failure` closes.
+                let _ = txn.rollback().await;
                 return Err(error);
             }
             written => all.push(written),

@@ -66,9 +66,18 @@ async fn ids_backward(store: &Store, filter: &SessionFilter, from: Cursor, limit
 }
 
 #[test]
-fn any_filter_pages_through_exactly_what_matches() {
+fn any_filter_pages_through_exactly_what_matches_in_sqlite() {
+    any_filter_pages_through_exactly_what_matches(300, async || Database::sqlite());
+}
+
+#[test]
+fn any_filter_pages_through_exactly_what_matches_in_postgresql() {
+    any_filter_pages_through_exactly_what_matches(100, async || Database::postgresql().await);
+}
+
+fn any_filter_pages_through_exactly_what_matches(cases: u32, database: impl AsyncFnOnce() -> Database) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let database = Database::new();
+    let database = runtime.block_on(database());
     let (store, rows) = runtime.block_on(async {
         let store = database.open().await;
         demo::fill(&store, 400, 5, NOW).await.unwrap();
@@ -79,7 +88,7 @@ fn any_filter_pages_through_exactly_what_matches() {
     let maybe = || proptest::option::weighted(0.25, 0..rows.len());
     // Each qualifier is that of some row, so that there is something to find; two of one row often.
     let filter = (0..rows.len(), [maybe(), maybe(), maybe(), maybe(), maybe(), maybe(), maybe(), maybe()]);
-    let mut runner = TestRunner::new(Config { cases: 300, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let outcome = runner.run(&(filter, any::<bool>(), 1u64..60), |((one, places), same, limit)| {
         let at = |place: usize| places[place].map(|other| &rows[if same { one } else { other }]);
         let filter = SessionFilter {
@@ -91,6 +100,7 @@ fn any_filter_pages_through_exactly_what_matches() {
             state: at(5).map(|row| row.0.life.state()),
             reason: at(6).and_then(|row| StateReason::of(&row.0.life)),
             since: at(7).map(|row| row.0.created_at),
+            ..SessionFilter::default()
         };
         let expect: Vec<_> = rows.iter().filter(|row| matches(&filter, row)).map(|row| row.0.id).collect();
         runtime.block_on(async {
@@ -112,9 +122,7 @@ fn any_filter_pages_through_exactly_what_matches() {
     }
 }
 
-#[tokio::test]
-async fn each_qualifier_finds_its_own() {
-    let database = Database::new();
+async fn each_qualifier_finds_its_own(database: Database) {
     let store = database.open().await;
     let mut wanted = named(1, NOW, ["u-1", "device-1", "context-1"], "imap.one.example");
     wanted.address_hash = "bb".repeat(32);
@@ -149,9 +157,7 @@ async fn each_qualifier_finds_its_own() {
     }
 }
 
-#[tokio::test]
-async fn a_reader_misses_nothing_while_others_register() {
-    let database = Database::new();
+async fn a_reader_misses_nothing_while_others_register(database: Database) {
     let store = database.open().await;
     let at = |number: u128| NOW.after(Duration::from_millis(u64::try_from(number).unwrap()));
     let new =
@@ -178,9 +184,7 @@ async fn a_reader_misses_nothing_while_others_register() {
     assert_eq!(back.len() as u128, next - 2, "on the way back the new ones are there too");
 }
 
-#[tokio::test]
-async fn what_looks_like_html_or_sql_is_only_text() {
-    let database = Database::new();
+async fn what_looks_like_html_or_sql_is_only_text(database: Database) {
     let store = database.open().await;
     // Everything that an id may hold: printable ASCII without spaces.
     for (number, text) in
@@ -226,9 +230,7 @@ fn cursors_and_reasons_are_read_back_and_nonsense_is_not() {
     assert_eq!(StateReason::parse("bored"), None);
 }
 
-#[tokio::test]
-async fn made_up_sessions_are_a_whole_world_that_nobody_runs() {
-    let database = Database::new();
+async fn made_up_sessions_are_a_whole_world_that_nobody_runs(database: Database) {
     let store = database.open().await;
     demo::fill(&store, 3000, 1, NOW).await.unwrap();
     let of = |state| SessionFilter { state: Some(state), ..SessionFilter::default() };
@@ -262,9 +264,7 @@ async fn made_up_sessions_are_a_whole_world_that_nobody_runs() {
     assert_eq!(store.count_sessions(&SessionFilter::default(), 10_000).await.unwrap(), Count::Exactly(4000));
 }
 
-#[tokio::test]
-async fn deliveries_and_devices_are_paged_too() {
-    let database = Database::new();
+async fn deliveries_and_devices_are_paged_too(database: Database) {
     let store = database.open().await;
     demo::fill(&store, 500, 3, NOW).await.unwrap();
     let (mut pushes, mut page) = (Vec::new(), Page::newest(20));
@@ -312,9 +312,7 @@ async fn deliveries_and_devices_are_paged_too() {
     }
 }
 
-#[tokio::test]
-async fn the_overview_counts_what_is_there() {
-    let database = Database::new();
+async fn the_overview_counts_what_is_there(database: Database) {
     let store = database.open().await;
     demo::fill(&store, 1500, 4, NOW).await.unwrap();
     let world: Vec<_> = all(&store).await.into_iter().map(|(row, _)| row).collect();
@@ -357,3 +355,12 @@ async fn the_overview_counts_what_is_there() {
     let fresh = database.open().await.overview(later.after(Duration::from_secs(1))).await.unwrap();
     assert_eq!((next.minutes, next.latency), (fresh.minutes, fresh.latency), "a reader that begins now sees the same");
 }
+
+support::on_each_database![
+    each_qualifier_finds_its_own,
+    a_reader_misses_nothing_while_others_register,
+    what_looks_like_html_or_sql_is_only_text,
+    made_up_sessions_are_a_whole_world_that_nobody_runs,
+    deliveries_and_devices_are_paged_too,
+    the_overview_counts_what_is_there,
+];

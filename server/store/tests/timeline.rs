@@ -24,9 +24,7 @@ async fn kinds(store: &Store, id: SessionId) -> Vec<&'static str> {
     timeline(store, id).await.iter().rev().map(|entry| entry.note.kind.as_str()).collect()
 }
 
-#[tokio::test]
-async fn a_whole_life_is_told_in_order() {
-    let database = Database::new();
+async fn a_whole_life_is_told_in_order(database: Database) {
     let store = database.open().await;
     let id = store.register(session(1, "account-1", "h1")).await.unwrap().id;
     let wait = Duration::from_secs(5);
@@ -95,9 +93,7 @@ async fn a_whole_life_is_told_in_order() {
     assert_eq!(kinds(&store, id).await, [""; 0]);
 }
 
-#[tokio::test]
-async fn every_outcome_of_a_push_is_told() {
-    let database = Database::new();
+async fn every_outcome_of_a_push_is_told(database: Database) {
     let store = database.open().await;
     for (number, status, reason, kind, detail) in [
         (1, PushStatus::Refused, Some("BadTopic"), TimelineKind::PushRefused, Some("BadTopic")),
@@ -117,9 +113,7 @@ async fn every_outcome_of_a_push_is_told() {
     }
 }
 
-#[tokio::test]
-async fn a_registration_is_told_once_and_a_replaced_session_says_by_what() {
-    let database = Database::new();
+async fn a_registration_is_told_once_and_a_replaced_session_says_by_what(database: Database) {
     let store = database.open().await;
     let first = store.register(session(1, "account-1", "h1")).await.unwrap().id;
     store.register(session(2, "account-1", "h1")).await.unwrap();
@@ -148,9 +142,7 @@ async fn a_registration_is_told_once_and_a_replaced_session_says_by_what() {
     assert_eq!(kinds(&store, gone).await, [""; 0]);
 }
 
-#[tokio::test]
-async fn pages_go_back_to_the_beginning_though_many_entries_have_one_time() {
-    let database = Database::new();
+async fn pages_go_back_to_the_beginning_though_many_entries_have_one_time(database: Database) {
     let store = database.open().await;
     let id = store.register(session(1, "account-1", "h1")).await.unwrap().id;
     for number in 0..50 {
@@ -176,9 +168,7 @@ async fn pages_go_back_to_the_beginning_though_many_entries_have_one_time() {
     }
 }
 
-#[tokio::test]
-async fn what_a_server_says_is_text_and_has_a_bound() {
-    let database = Database::new();
+async fn what_a_server_says_is_text_and_has_a_bound(database: Database) {
     let store = database.open().await;
     let id = store.register(session(1, "account-1", "h1")).await.unwrap().id;
     let hostile = "NO <img src=x onerror=alert(1)> '); DROP TABLE timeline; -- \" \\ \u{202e} %s ${x}";
@@ -199,3 +189,11 @@ fn kinds_are_read_back() {
     }
     assert_eq!(TimelineKind::parse("eaten"), None);
 }
+
+support::on_each_database![
+    a_whole_life_is_told_in_order,
+    every_outcome_of_a_push_is_told,
+    a_registration_is_told_once_and_a_replaced_session_says_by_what,
+    pages_go_back_to_the_beginning_though_many_entries_have_one_time,
+    what_a_server_says_is_text_and_has_a_bound,
+];

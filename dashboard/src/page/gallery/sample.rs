@@ -2,6 +2,9 @@
 
 use domain::{EndReason, FailureCode, Phase, PushKind, State, Timestamp};
 
+use store::{Sort, SortBy};
+
+use crate::bulk::Act;
 use crate::page::audit::{Audit, Check, Entry as AuditEntry};
 use crate::page::delivery::Delivery;
 use crate::page::devices::{Device, DeviceRow, DeviceSession, Devices};
@@ -9,7 +12,7 @@ use crate::page::overview::{Attention, Host, Node, Overview, StateCount};
 use crate::page::pushes::{Channel, Pushes, Show as Pushed};
 use crate::page::search::{Key, Search};
 use crate::page::session::{Acts, Details, Handshake, Line, PingPage, RevokePage, SessionPage, Show, Subject};
-use crate::page::sessions::{Found, Offer, Row, Sessions};
+use crate::page::sessions::{Found, Offer, Row, Sessions, Tab};
 use crate::page::settings::{SealingKey, Settings};
 use crate::page::sign_in::{Code, SignIn, SignUp};
 use crate::page::staff::{Invite, Person, SignIn as StaffSignIn, StaffPage};
@@ -48,15 +51,16 @@ pub(super) fn latency() -> Latency {
 }
 
 fn nodes() -> Vec<Node> {
-    vec![
-        Node { name: "019aa3c1…41d0".into(), sessions: 49_206, version: "0.1.0".into(), remark: "this one".into() },
-        Node {
-            name: "019aa3c2…9e17".into(),
-            sessions: 49_206,
-            version: "0.1.0".into(),
-            remark: "claims sessions".into(),
-        },
-    ]
+    let node = |name: &str, remark: &str, version: Option<&str>| Node {
+        name: name.into(),
+        href: format!("/sessions?q=node:{}", &name[..8]),
+        sessions: 49_206,
+        version: version.map(Into::into),
+        remark: remark.into(),
+        mark: Mark::Ok,
+        state: "Runs".into(),
+    };
+    vec![node("019aa3c1…41d0", "this one", Some("0.1.0")), node("019aa3c2…9e17", "claims sessions", None)]
 }
 
 pub(super) fn overview() -> Overview {
@@ -147,6 +151,7 @@ pub(super) fn sessions() -> Sessions {
         host: "imap.example.com".into(),
         last_push: Some(at("09:17:41")),
         next: Some(at(next)),
+        node: None,
     };
     let mut rows = vec![
         row("x0qa", Mark::Retrying, "Throttled", "09:57:50", "u-11802", "Android 15, app 8.4.0", "INBOX", "09:58:45"),
@@ -202,6 +207,17 @@ pub(super) fn sessions() -> Sessions {
             Offer { key: Key::Reason, value: "LOGIN_REFUSED".into(), word: "Password refused".into(), count: Some(24) },
         ],
         may_export: true,
+        tabs: vec![Tab {
+            name: "Retrying".into(),
+            href: "/sessions?q=state:retrying".into(),
+            count: Some(214),
+            mark: Some(Mark::Retrying),
+            chosen: false,
+        }],
+        orders: SortBy::ALL.to_vec(),
+        sort: Sort::usual(SortBy::Next),
+        acts: vec![Act::Ping, Act::TestPush, Act::Trace, Act::Revoke],
+        nodes: 1,
     }
 }
 
@@ -609,7 +625,7 @@ pub(super) fn staff() -> StaffPage {
             sign_in("kim", "203.0.113.8", "Firefox 145 on Linux"),
             sign_in("amara", "203.0.113.21", "Chrome 142 on macOS"),
         ],
-        invites: vec![Invite { role: "support".into(), by: "amara".into(), expires: at("21:00:00") }],
+        invites: vec![Invite { id: "0".into(), role: "support".into(), by: "amara".into(), expires: at("21:00:00") }],
         new_link: None,
         may_manage: true,
         csrf: "c5rf".into(),
@@ -688,11 +704,13 @@ pub(super) fn sign_in(refused: bool) -> SignIn {
         problem: refused.then(|| ("That did not work.".into(), "Name or password is wrong.".into())),
         notice: (!refused)
             .then(|| ("You were signed out".into(), "after 30 minutes without a click. Nothing was lost.".into())),
+        passkeys: true,
+        provider: Some("Example".into()),
     }
 }
 
 pub(super) fn code() -> Code {
-    Code { ticket: "t".into(), next: None, problem: None }
+    Code { next: None, problem: None, codes: true, passkeys: true }
 }
 
 pub(super) fn sign_up() -> SignUp {

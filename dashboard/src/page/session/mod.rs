@@ -17,6 +17,7 @@ use crate::part::filter::{Chip, chips};
 use crate::part::format::{Time, count, moment, short_id, until};
 use crate::part::icon::Icon;
 use crate::part::notice::Empty;
+use crate::part::region::region;
 use crate::part::sentence::Sentence;
 use crate::part::table::Table;
 use crate::part::timeline::{Entry, Timeline};
@@ -208,13 +209,13 @@ impl SessionPage {
         });
         view! {
             {crumbs}
-            <Sentence sentence=head>{meta}</Sentence>
-            {bar}
+            {region("sentence", view! { <Sentence sentence=head>{meta}</Sentence> })}
+            {region("bar", bar)}
             <div class="stack">
-                <WhyNoPush chain=chain now=now trace=trace/>
+                {region("why", view! { <WhyNoPush chain=chain now=now trace=trace/> })}
                 <div class="cols side">
-                    <div class="stack">{timeline}{deliveries}</div>
-                    <div class="stack">{handshake}{facts}{traces}</div>
+                    <div class="stack">{region("timeline", timeline)}{region("deliveries", deliveries)}</div>
+                    <div class="stack">{region("facts", view! { {handshake}{facts}{traces} })}</div>
                 </div>
             </div>
         }
@@ -345,7 +346,9 @@ fn facts_card(
     );
     let rows = vec![
         Some(fact("Registered", time(facts.registered_at))),
-        live.then(|| fact("Expires", view! { {time(expires)}{format!(", {}", until(expires, now))} })),
+        live.then(|| {
+            fact("Expires", view! { {time(expires)}", "<Time at=expires text=until(expires, now) counts=true/> })
+        }),
         Some(fact("Context", id(subject.context.clone()))),
         Some(fact("Device", view! { <a class="mono" href=device>{subject.device.clone()}</a> })),
         Some(fact("Mail server", format!("{}, port {}, {}", facts.host, details.port, details.security))),

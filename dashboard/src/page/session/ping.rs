@@ -7,6 +7,7 @@ use super::{Acts, Subject, bar};
 use crate::part::chain::WhyNoPush;
 use crate::part::format::{clock, count};
 use crate::part::mark::Mark;
+use crate::part::region::region;
 use crate::part::run::{ForcedPing, Run, Step};
 use crate::part::sentence::Sentence;
 use crate::why::{chain, failure_mark, sentence};
@@ -164,13 +165,13 @@ impl PingPage {
         );
         view! {
             {crumbs}
-            <Sentence sentence=head>{meta}</Sentence>
-            {bar}
+            {region("sentence", view! { <Sentence sentence=head>{meta}</Sentence> })}
+            {region("bar", bar)}
             <div class="stack">
-                <ForcedPing run=self.run/>
-                <WhyNoPush chain=chain now=now trace=no_trace/>
+                {region("run", view! { <ForcedPing run=self.run/> })}
+                {region("why", view! { <WhyNoPush chain=chain now=now trace=no_trace/> })}
                 <div class="acts">
-                    {again}
+                    {region("again", again)}
                     <a class="b" href=format!("/sessions/{}", self.subject.id)>"Back to the session"</a>
                 </div>
             </div>

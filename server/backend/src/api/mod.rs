@@ -5,7 +5,7 @@ mod refuse;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use domain::{AppId, Event, Life, Limits, PushTarget, SessionId};
+use domain::{AccountKey, AppId, Event, Life, Limits, PushTarget, SessionId};
 use futures_util::Stream;
 use proto::internal_v1::backend_service_server::BackendService;
 use proto::internal_v1::{self as internal, TokenHolder};
@@ -41,7 +41,7 @@ pub(crate) struct Api {
 }
 
 /// A server span for a call, the child of the gateway's.
-fn span<T>(request: &Request<T>, method: &'static str) -> Span {
+fn span<T>(request: &Request<T>, method: &'static str, traced: Option<bool>) -> Span {
     let span = tracing::info_span!(
         parent: None,
         "backend call",
@@ -51,6 +51,7 @@ fn span<T>(request: &Request<T>, method: &'static str) -> Span {
         rpc.service = "pinger.internal.v1.BackendService",
         rpc.method = method,
         pinger.session_id = tracing::field::Empty,
+        pinger.traced = traced,
         pinger.state = tracing::field::Empty,
         pinger.push_id = tracing::field::Empty,
         pinger.reason = tracing::field::Empty,
@@ -91,8 +92,10 @@ impl Api {
 
         let now = self.sessions.clock.now();
         let timings = registration.timings;
+        let account = AccountKey { host: mail.host().clone(), address_hash: address_hash.clone() };
+        let id = clock::session_id();
         let new = NewSession {
-            id: clock::session_id(),
+            id,
             app,
             life: Life::begin(now, timings.wait_before_use, timings.lifetime, registration.baseline),
             registration,
@@ -103,6 +106,10 @@ impl Api {
         };
         let registered = self.sessions.store.register(new).await.map_err(refused)?;
         Span::current().record("pinger.session_id", tracing::field::display(registered.id));
+        if registered.id == id {
+            // Not the very same request again: what was refused, was refused of another credential.
+            self.sessions.logins.renew(&account);
+        }
         tracing::info!(
             session = %registered.id,
             replaced = registered.replaced.map(tracing::field::display),
@@ -131,6 +138,11 @@ impl Api {
         } else {
             Err(Refusal::new(Reason::TopicUnknown).field("push_target.apns.topic"))
         }
+    }
+
+    /// The field `pinger.traced` of the span of a call.
+    fn traced(&self, holder: Option<&TokenHolder>) -> Option<bool> {
+        SessionId::parse(&holder?.session_id).ok().and_then(|id| self.sessions.traced(id))
     }
 
     /// The session that a token is for, if the token is still worth something.
@@ -251,7 +263,7 @@ impl BackendService for Api {
         &self,
         request: Request<internal::RegisterRequest>,
     ) -> Result<Response<internal::RegisterResponse>, Status> {
-        let span = span(&request, "Register");
+        let span = span(&request, "Register", None);
         async { answer(Self::register(self, request.into_inner()).await) }.instrument(span).await
     }
 
@@ -259,12 +271,12 @@ impl BackendService for Api {
         &self,
         request: Request<internal::DeferRequest>,
     ) -> Result<Response<internal::DeferResponse>, Status> {
-        let span = span(&request, "Defer");
+        let span = span(&request, "Defer", self.traced(request.get_ref().holder.as_ref()));
         async { answer(Self::defer(self, request.into_inner()).await) }.instrument(span).await
     }
 
     async fn stop(&self, request: Request<internal::StopRequest>) -> Result<Response<internal::StopResponse>, Status> {
-        let span = span(&request, "Stop");
+        let span = span(&request, "Stop", self.traced(request.get_ref().holder.as_ref()));
         async { answer(Self::stop(self, request.into_inner()).await) }.instrument(span).await
     }
 
@@ -272,7 +284,7 @@ impl BackendService for Api {
         &self,
         request: Request<internal::GetSessionRequest>,
     ) -> Result<Response<internal::GetSessionResponse>, Status> {
-        let span = span(&request, "GetSession");
+        let span = span(&request, "GetSession", self.traced(request.get_ref().holder.as_ref()));
         async { answer(self.get(request.into_inner()).await) }.instrument(span).await
     }
 
@@ -280,7 +292,7 @@ impl BackendService for Api {
         &self,
         request: Request<internal::WatchSessionRequest>,
     ) -> Result<Response<Self::WatchSessionStream>, Status> {
-        let span = span(&request, "WatchSession");
+        let span = span(&request, "WatchSession", self.traced(request.get_ref().holder.as_ref()));
         async {
             // Heard from before the first look, so that no change falls in between.
             let changes = self.sessions.store.changes();

@@ -121,6 +121,7 @@ impl Sender {
                     otel.kind = "producer",
                     messaging.operation.name = "send",
                     pinger.session_id = %delivery.session,
+                    pinger.traced = sender.sessions.traced(delivery.session),
                     pinger.push_id = %id,
                     pinger.push_kind = delivery.kind.as_str(),
                     pinger.outcome = tracing::field::Empty,

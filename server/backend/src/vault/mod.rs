@@ -8,6 +8,7 @@
 mod boxes;
 mod credential;
 mod key_set;
+mod passkey_key;
 mod ring;
 mod scram;
 mod sealer;
@@ -16,6 +17,7 @@ mod token;
 pub use boxes::{Binding, OpenError, SealError, seal};
 pub use credential::{Credential, Secret};
 pub use key_set::{KeySetError, verify_key_set};
+pub use passkey_key::PasskeyKey;
 pub use ring::{KeyError, KeyRing};
 pub(crate) use scram::{ScramProof, scram_nonce};
 pub use sealer::{SecretOpenError, SecretSealError, SecretSealer};

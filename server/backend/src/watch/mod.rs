@@ -4,26 +4,36 @@
 //! that an idling session weighs little more than its socket.
 
 pub mod guard;
+mod hold_off;
+mod idle;
 pub mod imap;
+mod load;
+mod pace;
 mod poll;
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Connect, Event, Evidence, Failure, FailureCode, Life, MailTarget, Mailbox, SessionId};
+use domain::{
+    AccountKey, Admission, Connect, Event, Evidence, Failure, FailureCode, HostName, Life, LoginOutcome, MailTarget,
+    Mailbox, SessionId,
+};
 use proto::trace;
 use store::{Claimed, Note, SessionRecord, Store, StoreError, TimelineKind};
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 
 use crate::handle::{Ping, PingReport};
 use crate::session::{Held, Sessions, Watches};
-use crate::telemetry::{CONNECT, DEADLINE, MAIL, episode};
+use crate::telemetry::{CONNECT, episode};
 use crate::vault::{Binding, KeyRing, OpenError};
-use imap::{Changed, Connection, Dialer, Dialled};
+use hold_off::judged;
+use imap::{Connection, Dialer, Dialled, Handshake};
+use pace::Turn;
+pub(crate) use pace::{Pace, PaceRules};
 pub(crate) use poll::PollRules;
 use poll::Polling;
 
@@ -35,8 +45,9 @@ pub(crate) struct Watcher {
     pub(crate) sessions: Sessions,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) dialer: Dialer,
-    /// Connections in the making.
-    pub(crate) connects: Semaphore,
+    /// Whose turn it is to connect.
+    pub(crate) pace: Arc<Pace>,
+    /// How mailboxes are polled that nobody tells about.
     pub(crate) polls: PollRules,
 }
 
@@ -50,24 +61,6 @@ enum Left {
     Resting(Instant),
     /// We are to stop.
     Stopped,
-}
-
-/// What the server had to say.
-enum Heard {
-    /// There may be news.
-    Hint,
-    /// What they are.
-    News(Mailbox),
-    /// It was asked by the clock.
-    Polled,
-}
-
-/// What woke an idling watch.
-enum Woken {
-    Server(Result<Heard, Failure>),
-    Deadline,
-    Call,
-    Stop,
 }
 
 /// What may interrupt a watch.
@@ -94,6 +87,7 @@ impl Forced<'_> {
 
     fn dialled(&self, dialled: Dialled) {
         self.report(match dialled {
+            Dialled::Resolved(_) => return,
             Dialled::Connected => PingReport::Connected,
             Dialled::LoggedIn => PingReport::LoggedIn,
             Dialled::Opened => PingReport::Opened,
@@ -110,10 +104,19 @@ impl Watcher {
         &self.sessions.watches
     }
 
-    /// Watches a session until it has ended or `stop`. `wake` says that the store has news of it.
-    pub(crate) async fn watch(&self, session: Claimed, wake: &Notify, stop: &CancellationToken) {
-        let id = session.id;
-        if let Some(until) = session.wait_until {
+    /// Watches a session until it has ended or `stop`. `wake` says that the store has news of it. `first` is what was known
+    /// of it when it was claimed, if that was just now.
+    pub(crate) async fn watch(
+        &self,
+        id: SessionId,
+        first: Option<Box<Claimed>>,
+        wake: &Notify,
+        stop: &CancellationToken,
+    ) {
+        let wait_until = first.as_ref().and_then(|first| first.wait_until);
+        // Whoever waits for hours does not keep a name for that.
+        let mut host = first.filter(|_| wait_until.is_none()).and_then(|first| first.host.map(Box::new));
+        if let Some(until) = wait_until {
             tokio::select! {
                 () = self.sessions.clock.sleep_until(until) => {}
                 () = wake.notified() => {}
@@ -126,7 +129,7 @@ impl Watcher {
         let mut polling: Option<Box<Polling>> = None;
         loop {
             let turn = match connects {
-                true => stop.run_until_cancelled(self.connects.acquire()).await.and_then(Result::ok),
+                true => Box::pin(self.turn(id, host.take(), stop)).await,
                 false => None,
             };
             let Some(record) = Box::pin(self.load(id, stop)).await else { return };
@@ -139,7 +142,7 @@ impl Watcher {
                 _ if !held.life.is_live() => return,
                 (Connect::No, turn) if ping.is_some() => {
                     drop(turn);
-                    let turn = stop.run_until_cancelled(self.connects.acquire()).await.and_then(Result::ok);
+                    let turn = Box::pin(self.turn(id, None, stop)).await;
                     let Some(turn) = turn else { return };
                     connects = false;
                     self.attend(record, &mut held, turn, ping, &mut polling, Calls { wake, stop }).await
@@ -174,16 +177,37 @@ impl Watcher {
         }
     }
 
+    /// Waits for the session's turn to connect; none if there is no such session any more or we are to stop.
+    async fn turn(&self, id: SessionId, host: Option<Box<HostName>>, stop: &CancellationToken) -> Option<Turn> {
+        let host = match host {
+            Some(host) => *host,
+            None => self.host(id, stop).await?,
+        };
+        stop.run_until_cancelled(self.pace.turn(id, &host)).await
+    }
+
     /// Connects, and stays for as long as the session wants that.
     async fn attend(
         &self,
         record: SessionRecord,
         held: &mut Held,
-        turn: SemaphorePermit<'_>,
+        mut turn: Turn,
         ping: Option<Ping>,
         polling: &mut Option<Box<Polling>>,
         calls: Calls<'_>,
     ) -> Left {
+        let account = AccountKey { host: record.mail.host().clone(), address_hash: record.address_hash.clone() };
+        match self.sessions.logins.begin(account) {
+            Ok(attempt) => turn.is_for(attempt),
+            Err(admission) => {
+                drop(turn);
+                if matches!(admission, Admission::Spent { .. }) {
+                    polling.iter_mut().for_each(|polling| polling.failed());
+                }
+                Box::pin(self.hold_off(record, held, ping, admission, calls.stop)).await;
+                return Left::Closed;
+            }
+        }
         let renew_after = record.response_timeout;
         let registration = record.traceparent.clone();
         // Dialling is large and short: it lives in a box of its own, which is gone when it is done.
@@ -198,22 +222,6 @@ impl Watcher {
             None => {
                 polling.iter_mut().for_each(|polling| polling.failed());
                 Left::Closed
-            }
-        }
-    }
-
-    /// The session as the store has it; none if it isn't there any more or we are to stop.
-    async fn load(&self, id: SessionId, stop: &CancellationToken) -> Option<SessionRecord> {
-        loop {
-            match self.store().session(id).await {
-                Ok(record) => return record,
-                Err(error) => {
-                    tracing::error!(session = %id, error = &error as &dyn std::error::Error, "can't load a session");
-                }
-            }
-            tokio::select! {
-                () = tokio::time::sleep(STORE_PAUSE) => {}
-                () = stop.cancelled() => return None,
             }
         }
     }
@@ -260,12 +268,12 @@ impl Watcher {
         &self,
         record: SessionRecord,
         held: &mut Held,
-        turn: SemaphorePermit<'_>,
+        mut turn: Turn,
         ping: Option<Ping>,
         polling: Option<&Polling>,
         Calls { wake, stop }: Calls<'_>,
     ) -> Option<Connection> {
-        let span = episode!(CONNECT, held.id, record.traceparent.as_deref());
+        let span = episode!(CONNECT, held.id, record.traceparent.as_deref(), self.sessions.traced(held.id));
         if let Some(cause) = ping.as_ref().and_then(|ping| ping.actor.traceparent.as_deref()) {
             trace::link_to(&span, cause);
         }
@@ -274,8 +282,15 @@ impl Watcher {
             let before = held.life.clone();
             let forced = Forced { ping: ping.as_ref(), before: &before };
             forced.report(PingReport::Connecting { host: record.mail.host().to_string() });
-            let tell = |dialled| forced.dialled(dialled);
-            let mut dial = pin!(self.dial(&record, &tell));
+            let tell = |dialled| {
+                if let Dialled::Resolved(address) = dialled {
+                    self.pace.learn(record.mail.host(), address);
+                }
+                forced.dialled(dialled);
+            };
+            let attempt = turn.take_attempt();
+            let handshake = Handshake::begin(self.sessions.clock.now());
+            let mut dial = pin!(self.dial(&record, &tell, &handshake));
             let dialled = loop {
                 tokio::select! {
                     dialled = &mut dial => break dialled,
@@ -291,15 +306,22 @@ impl Watcher {
             drop(turn);
             match dialled {
                 Ok(connection) => {
+                    if let Some(attempt) = attempt {
+                        attempt.end(LoginOutcome::Accepted);
+                    }
                     // A connection for one poll is a poll, of which nobody hears.
                     if !polling.is_some_and(Polling::has_rested) {
-                        self.tell_connected(held.id, began.elapsed(), connection.mailbox());
+                        self.tell_connected(held.id, began.elapsed(), connection.mailbox(), &handshake);
                     }
                     self.report(held, Event::Connected(connection.mailbox()), stop).await;
                     self.tell_pinged(&forced, held, Ok(connection.mailbox()));
                     Some(connection)
                 }
                 Err(failure) => {
+                    let failure = judged(failure, attempt);
+                    if let Some(lines) = handshake.take_lines() {
+                        self.store().tried(held.id, lines);
+                    }
                     self.tell_pinged(&forced, held, Err(&failure));
                     self.fail(held, failure, Duration::ZERO, stop).await;
                     None
@@ -310,10 +332,14 @@ impl Watcher {
         .await
     }
 
-    /// Has the timeline tell of a connection. Nobody waits for that.
-    fn tell_connected(&self, id: SessionId, took: Duration, mailbox: domain::Mailbox) {
+    /// Has the timeline tell of a connection, and the handshake kept. Nobody waits for that.
+    fn tell_connected(&self, id: SessionId, took: Duration, mailbox: Mailbox, handshake: &Handshake) {
         let note = Note::connected(took, mailbox.uid_next.get()).traced(trace::current_traceparent());
-        self.store().connected(id, self.sessions.clock.now(), store::Connection { note, handshake: None });
+        self.store().connected(
+            id,
+            self.sessions.clock.now(),
+            store::Connection { note, handshake: handshake.take_lines() },
+        );
     }
 
     /// Has whoever asked for a ping, and the timeline, told what it found.
@@ -358,6 +384,7 @@ impl Watcher {
         &self,
         record: &SessionRecord,
         tell: &(dyn Fn(Dialled) + Send + Sync),
+        handshake: &Handshake,
     ) -> Result<Connection, Failure> {
         let unreadable = |error: OpenError| {
             Failure::new(FailureCode::CredentialUnreadable, Evidence::redact(&error.to_string(), None))
@@ -366,124 +393,6 @@ impl Watcher {
         let binding = Binding::for_target(&record.user, &record.device, &record.context, &record.mail);
         let credential = self.keys.open(sealed, &binding).map_err(unreadable)?;
         let MailTarget::Imap(imap) = &record.mail;
-        self.dialer.connect_telling(imap, &credential, tell).await
-    }
-
-    /// A ping that staff asked for, on an open connection.
-    async fn ping(
-        &self,
-        connection: &mut Connection,
-        held: &mut Held,
-        ping: &Ping,
-        registration: Option<&str>,
-        stop: &CancellationToken,
-    ) -> Result<(), Failure> {
-        let span = episode!(MAIL, held.id, registration);
-        if let Some(cause) = ping.actor.traceparent.as_deref() {
-            trace::link_to(&span, cause);
-        }
-        async {
-            let before = held.life.clone();
-            let forced = Forced { ping: Some(ping), before: &before };
-            match connection.ping().await {
-                Ok(mailbox) => {
-                    self.report(held, Event::Checked(mailbox), stop).await;
-                    self.tell_pinged(&forced, held, Ok(mailbox));
-                    Ok(())
-                }
-                Err(failure) => {
-                    self.tell_pinged(&forced, held, Err(&failure));
-                    Err(failure)
-                }
-            }
-        }
-        .instrument(span)
-        .await
-    }
-
-    /// Watches an open connection.
-    async fn idle(
-        &self,
-        mut connection: Connection,
-        held: &mut Held,
-        renew_after: Duration,
-        registration: Option<&str>,
-        polling: &mut Option<Box<Polling>>,
-        Calls { wake, stop }: Calls<'_>,
-    ) -> Left {
-        let since = Instant::now();
-        // The episode that began when the server hinted at news, until it has said what they are.
-        let mut mail: Option<Span> = None;
-        // The connect was a poll, too.
-        let mut rest = self.polls.begin(&mut connection, polling, self.sessions.clock.now());
-        loop {
-            let Some(deadline) = held.life.deadline() else {
-                Box::pin(connection.close()).await;
-                return Left::Ended;
-            };
-            if held.life.connect() != Connect::ToWatch {
-                Box::pin(connection.close()).await;
-                return Left::Closed;
-            }
-            if let Some(ping) = self.watches().take_ping(held.id) {
-                if let Err(failure) = Box::pin(self.ping(&mut connection, held, &ping, registration, stop)).await {
-                    let span = episode!(CONNECT, held.id, registration);
-                    Box::pin(self.fail(held, failure, since.elapsed(), stop).instrument(span)).await;
-                    return Left::Closed;
-                }
-                continue;
-            }
-            if let Some(rest) = rest.take().filter(|_| mail.is_none()) {
-                Box::pin(connection.close()).await;
-                return Left::Resting(Instant::now() + rest);
-            }
-            let woken = tokio::select! {
-                heard = hear(&mut connection, renew_after, mail.as_ref()) => Woken::Server(heard),
-                () = self.sessions.clock.sleep_until(deadline) => Woken::Deadline,
-                () = wake.notified() => Woken::Call,
-                () = stop.cancelled() => Woken::Stop,
-            };
-            match woken {
-                Woken::Server(Ok(Heard::Hint)) => mail = Some(episode!(MAIL, held.id, registration)),
-                Woken::Server(Ok(Heard::News(mailbox))) => {
-                    let span = mail.take().unwrap_or_else(Span::none);
-                    Box::pin(self.report(held, Event::Checked(mailbox), stop).instrument(span)).await;
-                    if connection.is_distrusted() && polling.is_none() {
-                        self.tell_distrust(held.id);
-                        rest = self.polls.begin(&mut connection, polling, self.sessions.clock.now());
-                    }
-                }
-                Woken::Server(Ok(Heard::Polled)) => {
-                    rest = self.polls.polled(&mut connection, polling, self.sessions.clock.now());
-                }
-                Woken::Server(Err(failure)) => {
-                    let span = mail.take().unwrap_or_else(|| episode!(CONNECT, held.id, registration));
-                    Box::pin(self.fail(held, failure, since.elapsed(), stop).instrument(span)).await;
-                    return Left::Closed;
-                }
-                Woken::Deadline => {
-                    let span = episode!(DEADLINE, held.id, registration);
-                    Box::pin(self.report(held, Event::Tick, stop).instrument(span)).await;
-                }
-                Woken::Call => match Box::pin(self.load(held.id, stop)).await {
-                    Some(record) => *held = Held::from(&record),
-                    None => return Left::Stopped,
-                },
-                Woken::Stop => return Left::Stopped,
-            }
-        }
-    }
-}
-
-/// Waits until there may be news; in an episode, has the server say what they are. It may be dropped at any moment, and
-/// called again.
-async fn hear(connection: &mut Connection, renew_after: Duration, mail: Option<&Span>) -> Result<Heard, Failure> {
-    match mail {
-        None => connection.changed(renew_after).await.map(|changed| match changed {
-            Changed::News => Heard::Hint,
-            Changed::Polled => Heard::Polled,
-        }),
-        // In a box, as it is short: the wait is what lasts.
-        Some(mail) => Box::pin(connection.news().instrument(mail.clone())).await.map(Heard::News),
+        self.dialer.connect_telling(imap, &credential, tell, handshake).await
     }
 }

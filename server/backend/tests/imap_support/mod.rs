@@ -19,7 +19,7 @@ pub(crate) const RENEW: Duration = Duration::from_secs(600);
 /// Deadlines for servers that answer at once or never.
 pub(crate) fn short_deadlines() -> Deadlines {
     let short = Duration::from_millis(1500);
-    Deadlines { connect: short, tls: short, greeting: short, command: short }
+    Deadlines { connect: short, tls: short, greeting: short, command: short, whole: 8 * short }
 }
 
 /// A dialer that may connect to this machine, and trusts this authority.

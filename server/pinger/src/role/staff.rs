@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use ::dashboard::SYSTEM;
 use domain::NodeId;
 use serde_json::json;
-use store::{AuditAction, NewAudit, Role, StaffAct, StaffName, StaffRecord, Store, StoreError};
+use store::{AuditAction, NewAudit, Role, StaffAct, StaffId, StaffName, StaffRecord, Store, StoreError};
 
 use super::{RoleError, block_on};
 use crate::cli::StaffCommand;
@@ -49,7 +49,13 @@ pub(crate) fn run(file: &ConfigFile, environment: &Environment, command: StaffCo
         StaffCommand::Invite { role, json } => {
             invite(file, environment, Role::parse(&role).unwrap_or(Role::Viewer), json)?
         }
-        StaffCommand::List { json } => list(&on_store(file, environment, async |store| store.all_staff().await)?, json),
+        StaffCommand::List { json } => {
+            let (staff, owners) = on_store(file, environment, async |store| {
+                Ok((store.all_staff().await?, store.passkey_owners().await?))
+            })?;
+            list(&staff, &owners, json)
+        }
+        StaffCommand::Reset { name, json } => reset(file, environment, &name, json)?,
         StaffCommand::Disable { name } => disable(file, environment, &name)?,
     };
     writeln!(std::io::stdout(), "{text}").map_err(RoleError::Output)?;
@@ -69,7 +75,25 @@ fn invite(file: &ConfigFile, environment: &Environment, role: Role, json: bool) 
     })
 }
 
-fn list(staff: &[StaffRecord], json: bool) -> String {
+fn reset(file: &ConfigFile, environment: &Environment, name: &str, json: bool) -> Result<String, RoleError> {
+    let config = file.dashboard()?.unwrap_or_default();
+    let nobody = || RoleError::Staff { name: name.to_owned() };
+    let parsed = StaffName::parse(name).ok_or_else(nobody)?;
+    let path = on_store(file, environment, async |store| {
+        let Some(person) = store.staff_by_name(&parsed).await? else { return Ok(None) };
+        ::dashboard::reset(store, clock::now(), &person).await
+    })?;
+    let link = format!("{}{}", config.url(config.listen), path.ok_or_else(nobody)?);
+    Ok(if json {
+        json!({ "reset": link, "name": parsed.as_str() }).to_string()
+    } else {
+        format!(
+            "{link}\nThe link sets a new password for {parsed}, once, within 24 hours, and ends all their sign-ins; send it on a way that only they read."
+        )
+    })
+}
+
+fn list(staff: &[StaffRecord], with_passkeys: &[StaffId], json: bool) -> String {
     if json {
         let all: Vec<_> = staff
             .iter()
@@ -77,7 +101,9 @@ fn list(staff: &[StaffRecord], json: bool) -> String {
                 json!({
                     "name": person.name,
                     "role": person.role.as_str(),
+                    "password": person.password_hash.is_some(),
                     "codes": person.totp_secret.is_some(),
+                    "passkeys": with_passkeys.contains(&person.id),
                     "disabled": person.disabled_at.is_some(),
                 })
             })
@@ -88,9 +114,14 @@ fn list(staff: &[StaffRecord], json: bool) -> String {
         return "nobody may sign in yet; `pinger staff invite --role admin` makes a link".to_owned();
     }
     let line = |person: &StaffRecord| {
-        let codes = if person.totp_secret.is_some() { "password and codes" } else { "password" };
+        let factors = [
+            (if person.password_hash.is_some() { "password" } else { "provider" }, true),
+            ("codes", person.totp_secret.is_some()),
+            ("passkeys", with_passkeys.contains(&person.id)),
+        ];
+        let factors: Vec<_> = factors.into_iter().filter_map(|(name, is_set)| is_set.then_some(name)).collect();
         let state = if person.disabled_at.is_some() { "disabled" } else { "may sign in" };
-        format!("{:<24} {:<8} {state:<12} {codes}", person.name, person.role.as_str())
+        format!("{:<24} {:<8} {state:<12} {}", person.name, person.role.as_str(), factors.join(", "))
     };
     staff.iter().map(line).collect::<Vec<_>>().join("\n")
 }

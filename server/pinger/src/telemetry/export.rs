@@ -4,11 +4,12 @@ use opentelemetry::KeyValue;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _, WithTonicConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::resource::TelemetryResourceDetector;
-use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider};
+use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider};
 use tonic::metadata::{KeyAndValueRef, MetadataMap};
 use tonic::transport::{Certificate, ClientTlsConfig};
 
-use super::settings::{Export, SamplerSetting};
+use super::sampler::Marked;
+use super::settings::Export;
 
 /// Why traces can't be sent.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +43,7 @@ pub(super) fn provider(settings: &Export, role: &str) -> Result<SdkTracerProvide
     let processor = BatchSpanProcessor::builder(exporter.build()?).with_batch_config(schedule).build();
     Ok(SdkTracerProvider::builder()
         .with_span_processor(processor)
-        .with_sampler(sampler(settings.sampler))
+        .with_sampler(Marked::new(settings.sampler))
         .with_resource(resource(settings, role))
         .build())
 }
@@ -59,11 +60,6 @@ fn metadata(settings: &Export) -> Result<MetadataMap, ExportError> {
     // Binary metadata is base64, and a header from a variable hardly is.
     let all_text = metadata.iter().all(|entry| matches!(entry, KeyAndValueRef::Ascii(..)));
     if all_text { Ok(metadata) } else { Err(ExportError::Headers) }
-}
-
-fn sampler(SamplerSetting { parent_based, ratio }: SamplerSetting) -> Sampler {
-    let root = Sampler::TraceIdRatioBased(ratio);
-    if parent_based { Sampler::ParentBased(Box::new(root)) } else { root }
 }
 
 fn resource(settings: &Export, role: &str) -> Resource {

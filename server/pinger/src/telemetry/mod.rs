@@ -6,6 +6,7 @@
 
 mod export;
 mod format;
+mod sampler;
 mod settings;
 
 use std::io::IsTerminal as _;
@@ -27,7 +28,7 @@ use settings::LogFormat;
 pub(crate) use settings::{Settings, SettingsError};
 
 /// Our crates, which never put a secret into an event.
-const OURS: [&str; 6] = ["pinger", "gateway", "backend", "store", "domain", "proto"];
+const OURS: [&str; 7] = ["pinger", "gateway", "backend", "dashboard", "store", "domain", "proto"];
 
 /// Crates that handle log-ins. They say nothing, whatever the filter says.
 const SILENT: [&str; 2] = ["async_imap", "imap_proto"];

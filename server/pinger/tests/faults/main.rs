@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use harness::{APP_KEY, Account, PATIENCE, Phone, Server, World, gateway_of, reason};
 use peers::imap_server::{ImapOptions, ImapServer};
-use tonic::{Code, Status};
+use tonic::Status;
 
 /// What apps are told to expect.
 const ERRORS_MD: &str = include_str!("../../../../docs/errors.md");

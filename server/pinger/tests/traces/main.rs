@@ -5,7 +5,11 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+#[path = "../harness/browser.rs"]
+mod browser;
+
 mod episodes;
+mod forced;
 mod off;
 mod secrets;
 mod web;

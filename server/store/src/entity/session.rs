@@ -61,6 +61,7 @@ pub(crate) struct Model {
     pub(crate) connected_at: Option<i64>,
     pub(crate) last_push_at: Option<i64>,
     pub(crate) trace_until: Option<i64>,
+    pub(crate) next_at: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

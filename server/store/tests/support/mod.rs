@@ -1,4 +1,4 @@
-//! A real SQLite file, and sessions to put into it.
+//! A real SQLite file or a real PostgreSQL, and sessions to put into it.
 
 #![allow(dead_code, clippy::unwrap_used, reason = "each test file uses a part of it, and a panic is the answer")]
 
@@ -10,6 +10,7 @@ use domain::{
     KeyId, Life, MailTarget, Mailbox, Mechanism, NodeId, Platform, PushId, PushTarget, Registration, Rules, SealedBox,
     Security, SessionId, Timestamp, Timings, UserId, VersionText,
 };
+use peers::postgres::Postgres;
 use store::{Change, NewPush, NewSession, Note, Store, StoreError};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -17,18 +18,67 @@ use uuid::Uuid;
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 pub(crate) const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-pub(crate) struct Database {
-    folder: TempDir,
+/// Makes a test of each named function, for each database: `async fn name(database: Database)`. A function that is named
+/// nowhere is dead code, which clippy refuses, so that none is forgotten.
+#[allow(unused_macros, reason = "the bench has no tests")]
+macro_rules! on_each_database {
+    ($($name:ident,)*) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::Database::sqlite()).await;
+            })*
+        }
+
+        mod postgresql {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::Database::postgresql().await).await;
+            })*
+        }
+    };
+}
+#[allow(unused_imports, reason = "the bench has no tests")]
+pub(crate) use on_each_database;
+
+/// A database of a test's own. It goes when this is dropped.
+pub(crate) enum Database {
+    Sqlite(TempDir),
+    Postgresql { server: Box<Postgres>, url: String },
 }
 
 impl Database {
-    pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+    pub(crate) fn sqlite() -> Self {
+        Self::Sqlite(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) async fn postgresql() -> Self {
+        let server = Postgres::start().await.unwrap();
+        let url = server.database().await.unwrap();
+        Self::Postgresql { server: Box::new(server), url }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        match self {
+            Self::Sqlite(folder) => format!("sqlite://{}", folder.path().join("pinger.db").display()),
+            Self::Postgresql { url, .. } => url.clone(),
+        }
     }
 
     pub(crate) async fn open(&self) -> Store {
-        let url = format!("sqlite://{}", self.folder.path().join("pinger.db").display());
-        Store::open(&url, NodeId::from_uuid(Uuid::from_u128(7))).await.unwrap()
+        self.open_as(7).await
+    }
+
+    /// Opens it as another node.
+    pub(crate) async fn open_as(&self, node: u128) -> Store {
+        Store::open(&self.url(), NodeId::from_uuid(Uuid::from_u128(node))).await.unwrap()
+    }
+
+    /// What is in SQLite's files.
+    pub(crate) fn bytes(&self) -> Option<Vec<u8>> {
+        let Self::Sqlite(folder) = self else { return None };
+        let files = std::fs::read_dir(folder.path()).unwrap();
+        Some(files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect())
     }
 }
 

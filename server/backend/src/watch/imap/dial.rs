@@ -18,6 +18,7 @@ use tracing::Instrument;
 
 use super::connection::{Patience, Watch};
 use super::examine::examine;
+use super::handshake::{Handshake, Recorder};
 use super::hello::{agree_on_names, identify};
 use super::login::{Login, Tap};
 use super::refusal::failure;
@@ -80,28 +81,30 @@ impl Dialer {
         target: &ImapTarget,
         credential: &Credential,
         tell: &(dyn Fn(Dialled) + Send + Sync),
+        handshake: &Handshake,
     ) -> Result<Connection, Failure> {
         // A credential that can't fit needs no connection to find out.
-        Login::new(target.mechanism, credential)?;
+        let login = Login::new(target.mechanism, credential)?;
+        let recorder = Recorder { handshake, login: &login };
         let host = self.hosts.get(&target.host, target.port);
         let addresses = self.guard.resolve(&target.host, target.port).await?;
-        let stream = self.reach(&addresses).await?;
+        if let Some(first) = addresses.first() {
+            tell(Dialled::Resolved(first.ip()));
+        }
+        let stream = self.reach(&addresses, recorder).await?;
         let mut tap = match target.security {
             Security::Tls => {
-                let mut tap = Tap::new(self.encrypt(stream, &target.host).await?);
+                let mut tap = Tap::new(self.encrypt(stream, &target.host, recorder).await?, recorder);
                 tap.greeting(&self.deadlines).await?;
                 tap
             }
-            Security::StartTls => self.upgrade(stream, &target.host).await?,
+            Security::StartTls => self.upgrade(stream, &target.host, recorder).await?,
         };
 
         tell(Dialled::Connected);
-        let login = span!("imap.login", target.host, target.port);
-        let offered = tap
-            .login(target.mechanism, credential, &self.deadlines, host.doubts_scram())
-            .instrument(login.clone())
-            .await;
-        note(&login, &offered);
+        let logging_in = span!("imap.login", target.host, target.port);
+        let offered = tap.login(&self.deadlines, host.doubts_scram()).instrument(logging_in.clone()).await;
+        note(&logging_in, &offered);
         if target.mechanism == Mechanism::Auto
             && offered.as_ref().is_err_and(|failure| failure.code == FailureCode::LoginRefused)
         {
@@ -113,12 +116,12 @@ impl Dialer {
 
         let mut wire = tap.into_wire();
         if offered.id || host.needs_id() {
-            identify(&mut wire, &self.identity, self.deadlines.command).await?;
+            identify(&mut wire, &self.identity, self.deadlines.command, recorder).await?;
         }
-        let naming = agree_on_names(&mut wire, &target.mailbox, &offered, self.deadlines.command).await?;
+        let naming = agree_on_names(&mut wire, &target.mailbox, &offered, self.deadlines.command, recorder).await?;
         let name = naming.quoted(&target.mailbox);
         let opening = span!("imap.examine", target.host, target.port);
-        let opened = examine(&mut wire, &name, self.deadlines.command).instrument(opening.clone()).await;
+        let opened = examine(&mut wire, &name, self.deadlines.command, recorder).instrument(opening.clone()).await;
         note(&opening, &opened);
         let patience = Patience { command: self.deadlines.command, poll_every: self.poll_every };
         // Servers like to name the account in what they say of its mailboxes.
@@ -132,9 +135,10 @@ impl Dialer {
     }
 
     /// Connects to the first of these addresses that takes it.
-    async fn reach(&self, addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
+    async fn reach(&self, addresses: &[SocketAddr], recorder: Recorder<'_>) -> Result<TcpStream, Failure> {
         let mut last = failure(FailureCode::ConnectTimeout, "no address");
         for address in addresses {
+            recorder.said(&format!("connects to {address}"));
             match timeout(self.deadlines.connect, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
                     if let Err(error) = socket::prepare(&stream) {
@@ -152,13 +156,21 @@ impl Dialer {
         Err(last)
     }
 
-    async fn encrypt(&self, stream: TcpStream, host: &HostName) -> Result<Box<TlsStream<TcpStream>>, Failure> {
+    async fn encrypt(
+        &self,
+        stream: TcpStream,
+        host: &HostName,
+        recorder: Recorder<'_>,
+    ) -> Result<Box<TlsStream<TcpStream>>, Failure> {
         let Ok(name) = ServerName::try_from(host.as_str().to_owned()) else {
             return Err(failure(FailureCode::CertificateInvalid, "no certificate can have this name"));
         };
         let handshake = TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream);
         match timeout(self.deadlines.tls, handshake).await {
-            Ok(Ok(stream)) => Ok(Box::new(stream)),
+            Ok(Ok(stream)) => {
+                recorder.encrypted(stream.get_ref().1);
+                Ok(Box::new(stream))
+            }
             Ok(Err(error)) => Err(unencrypted(&error)),
             Err(_) => {
                 let evidence = format!("no TLS handshake within {} s", self.deadlines.tls.as_secs_f32());
@@ -168,15 +180,20 @@ impl Dialer {
     }
 
     /// Greeting and STARTTLS in clear, then TLS.
-    async fn upgrade(&self, stream: TcpStream, host: &HostName) -> Result<Tap<Box<TlsStream<TcpStream>>>, Failure> {
-        let mut tap = Tap::new(stream);
+    async fn upgrade<'a>(
+        &self,
+        stream: TcpStream,
+        host: &HostName,
+        recorder: Recorder<'a>,
+    ) -> Result<Tap<'a, Box<TlsStream<TcpStream>>>, Failure> {
+        let mut tap = Tap::new(stream, recorder);
         tap.greeting(&self.deadlines).await?;
         tap.starttls(&self.deadlines).await?;
         // Whatever was said in clear after the server's OK was said by nobody knows whom, to be taken for an answer in TLS.
         let Some(stream) = tap.into_wire().into_stream() else {
             return Err(failure(FailureCode::ProtocolError, "bytes in clear after the answer to STARTTLS"));
         };
-        Ok(Tap::after_starttls(self.encrypt(stream, host).await?))
+        Ok(Tap::after_starttls(self.encrypt(stream, host, recorder).await?, recorder))
     }
 }
 

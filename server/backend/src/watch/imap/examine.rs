@@ -6,6 +6,7 @@ use domain::{Failure, FailureCode, Mailbox};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Duration, timeout};
 
+use super::handshake::Recorder;
 use super::line::{Code, Line, Outcome};
 use super::refusal::{failure, refused};
 use super::wire::Wire;
@@ -42,12 +43,14 @@ pub(super) async fn examine<S: AsyncRead + AsyncWrite + Unpin>(
     wire: &mut Wire<S>,
     name: &str,
     deadline: Duration,
+    recorder: Recorder<'_>,
 ) -> Result<Opened, Failure> {
     let mut gathered = Gathered::default();
-    gathered.ask(wire, "x1", &format!("EXAMINE {name}"), deadline, FailureCode::MailboxMissing).await?;
+    let examine = format!("EXAMINE {name}");
+    gathered.ask(wire, "x1", &examine, deadline, FailureCode::MailboxMissing, recorder).await?;
     if gathered.uid_validity.is_none() || gathered.uid_next.is_none() {
         let status = format!("STATUS {name} (UIDNEXT UIDVALIDITY)");
-        gathered.ask(wire, "x2", &status, deadline, FailureCode::ProtocolError).await?;
+        gathered.ask(wire, "x2", &status, deadline, FailureCode::ProtocolError, recorder).await?;
     }
     let (Some(uid_validity), Some(uid_next)) = (gathered.uid_validity, gathered.uid_next) else {
         return Err(failure(FailureCode::ProtocolError, "the server tells no UIDVALIDITY or no UIDNEXT"));
@@ -67,12 +70,16 @@ impl Gathered {
         command: &str,
         deadline: Duration,
         no: FailureCode,
+        recorder: Recorder<'_>,
     ) -> Result<(), Failure> {
+        // People name their mailboxes, too.
+        recorder.said(command.split(' ').next().unwrap_or_default());
         wire.allow(COMMAND_ALLOWANCE);
         wire.send(format!("{tag} {command}\r\n").as_bytes());
         let answered = async {
             loop {
                 let line = wire.turn().await.map_err(super::wire::WireError::into_failure)?;
+                recorder.heard(&line);
                 match Line::parse(&line) {
                     Line::Tagged { tag: theirs, outcome, text } if theirs == tag.as_bytes() => {
                         return match outcome {

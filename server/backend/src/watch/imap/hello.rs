@@ -5,6 +5,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Duration, timeout};
 
 use super::examine::COMMAND_ALLOWANCE;
+use super::handshake::Recorder;
 use super::line::{Capabilities, Line, Outcome};
 use super::name::{self, Naming};
 use super::refusal::{failure, refused};
@@ -34,8 +35,9 @@ pub(super) async fn identify<S: AsyncRead + AsyncWrite + Unpin>(
     wire: &mut Wire<S>,
     identity: &Identity,
     deadline: Duration,
+    recorder: Recorder<'_>,
 ) -> Result<(), Failure> {
-    ask(wire, "i1", &identity.0, deadline).await.map(drop)
+    ask(wire, "i1", &identity.0, deadline, recorder).await.map(drop)
 }
 
 /// How a mailbox's name is to be written. Where the server takes UTF-8 and the name needs it, that is switched on; where it
@@ -45,11 +47,12 @@ pub(super) async fn agree_on_names<S: AsyncRead + AsyncWrite + Unpin>(
     mailbox: &str,
     offered: &Capabilities,
     deadline: Duration,
+    recorder: Recorder<'_>,
 ) -> Result<Naming, Failure> {
     if !offered.utf8_only && (!offered.utf8 || mailbox.is_ascii()) {
         return Ok(Naming::ModifiedUtf7);
     }
-    let agreed = ask(wire, "i2", "ENABLE UTF8=ACCEPT", deadline).await?;
+    let agreed = ask(wire, "i2", "ENABLE UTF8=ACCEPT", deadline, recorder).await?;
     Ok(if agreed.enabled_utf8 && agreed.outcome == Outcome::Ok { Naming::Utf8 } else { Naming::ModifiedUtf7 })
 }
 
@@ -63,13 +66,17 @@ async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     tag: &str,
     command: &str,
     deadline: Duration,
+    recorder: Recorder<'_>,
 ) -> Result<Answer, Failure> {
+    // Where the operator can be reached is told to the server alone.
+    recorder.said(command.split(" (").next().unwrap_or_default());
     wire.allow(COMMAND_ALLOWANCE);
     wire.send(format!("{tag} {command}\r\n").as_bytes());
     let answered = async {
         let mut enabled_utf8 = false;
         loop {
             let line = wire.turn().await.map_err(WireError::into_failure)?;
+            recorder.heard(&line);
             match Line::parse(&line) {
                 Line::Tagged { tag: theirs, outcome, .. } if theirs == tag.as_bytes() => {
                     return Ok(Answer { outcome, enabled_utf8 });
@@ -128,8 +135,10 @@ mod tests {
                 let mut wire = Wire::new(ours, 0);
                 let command = format!("i1 ID (\"name\" \"pinger\" \"version\" \"{version}\"{expect})");
                 let identity = Identity::new(contact);
-                let (said, ()) =
-                    tokio::join!(identify(&mut wire, &identity, DEADLINE), server(theirs, &command, answers));
+                let (said, ()) = tokio::join!(
+                    identify(&mut wire, &identity, DEADLINE, Recorder::unread()),
+                    server(theirs, &command, answers)
+                );
                 said.unwrap();
             }
         }
@@ -147,14 +156,14 @@ mod tests {
         ] {
             let (ours, theirs) = tokio::io::duplex(4096);
             let mut wire = Wire::new(ours, 0);
-            let agree = agree_on_names(&mut wire, mailbox, &offered, DEADLINE);
+            let agree = agree_on_names(&mut wire, mailbox, &offered, DEADLINE, Recorder::unread());
             let (naming, ()) = tokio::join!(agree, server(theirs, "i2 ENABLE UTF8=ACCEPT", answers));
             assert_eq!(naming.unwrap(), expect, "{answers:?}");
         }
         // Nothing to agree on.
         for (offered, mailbox) in [(accept, "INBOX"), (Capabilities::default(), "Entw\u{fc}rfe")] {
             let (ours, _theirs) = tokio::io::duplex(16);
-            let naming = agree_on_names(&mut Wire::new(ours, 0), mailbox, &offered, DEADLINE).await;
+            let naming = agree_on_names(&mut Wire::new(ours, 0), mailbox, &offered, DEADLINE, Recorder::unread()).await;
             assert_eq!(naming.unwrap(), Naming::ModifiedUtf7);
         }
     }
@@ -163,12 +172,13 @@ mod tests {
     async fn silence_and_farewell_are_failures() {
         let (ours, theirs) = tokio::io::duplex(4096);
         let mut wire = Wire::new(ours, 0);
-        let silent = identify(&mut wire, &Identity::new(None), DEADLINE).await.unwrap_err();
+        let silent = identify(&mut wire, &Identity::new(None), DEADLINE, Recorder::unread()).await.unwrap_err();
         assert_eq!(silent.code, FailureCode::CommandTimeout);
         drop(theirs);
         let (ours, mut theirs) = tokio::io::duplex(4096);
         theirs.write_all(b"* BYE enough\r\n").await.unwrap();
-        let bye = identify(&mut Wire::new(ours, 0), &Identity::new(None), DEADLINE).await.unwrap_err();
+        let bye =
+            identify(&mut Wire::new(ours, 0), &Identity::new(None), DEADLINE, Recorder::unread()).await.unwrap_err();
         assert_eq!(bye.code, FailureCode::ServerBye);
     }
 }

@@ -9,6 +9,7 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -22,8 +23,9 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::Deadlines;
+use super::handshake::Recorder;
 use super::line::{Capabilities, Code, Line, Outcome};
-use super::refusal::{code_or_throttled, failure, retry_after};
+use super::refusal::{failure, known_code, retry_after, sorted};
 use super::sasl::{OAuthStatus, Refused, Way};
 use super::scram::escaped;
 use super::wire::{Wire, WireError};
@@ -48,8 +50,9 @@ pub(super) enum Said {
 }
 
 /// Stands between a server and async-imap.
-pub(super) struct Tap<S> {
+pub(super) struct Tap<'a, S> {
     wire: Wire<S>,
+    recorder: Recorder<'a>,
     /// What async-imap has yet to read.
     handing: Vec<u8>,
     greeted: bool,
@@ -67,20 +70,20 @@ enum Fault {
     NotImap,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Tap<S> {
+impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Tap<'a, S> {
     /// A tap on a connection whose greeting is still to come.
-    pub(super) fn new(stream: S) -> Self {
-        Self::on(Wire::new(stream, LOGIN_ALLOWANCE), false)
+    pub(super) fn new(stream: S, recorder: Recorder<'a>) -> Self {
+        Self::on(Wire::new(stream, LOGIN_ALLOWANCE), recorder, false)
     }
 
     /// A tap on a connection that has changed to TLS: there is no second greeting, and nothing said before it counts
     /// (RFC 3501 §6.2.1).
-    pub(super) fn after_starttls(stream: S) -> Self {
-        Self::on(Wire::new(stream, LOGIN_ALLOWANCE), true)
+    pub(super) fn after_starttls(stream: S, recorder: Recorder<'a>) -> Self {
+        Self::on(Wire::new(stream, LOGIN_ALLOWANCE), recorder, true)
     }
 
-    fn on(wire: Wire<S>, greeted: bool) -> Self {
-        Self { wire, handing: Vec::new(), greeted, capabilities: None, last: Vec::new(), fault: None }
+    fn on(wire: Wire<S>, recorder: Recorder<'a>, greeted: bool) -> Self {
+        Self { wire, recorder, handing: Vec::new(), greeted, capabilities: None, last: Vec::new(), fault: None }
     }
 
     /// The wire, for those who come after the login.
@@ -117,6 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Tap<S> {
     }
 
     async fn command(&mut self, command: &str, deadlines: &Deadlines, refused: FailureCode) -> Result<(), Failure> {
+        self.recorder.said(command);
         let mut client = Client::new(&mut *self);
         let answer = timeout(deadlines.command, client.run_command_and_check_ok(command, None)).await;
         drop(client);
@@ -128,22 +132,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Tap<S> {
     }
 
     /// Logs in, and answers what the server offers from now on.
-    pub(super) async fn login(
-        &mut self,
-        mechanism: Mechanism,
-        credential: &Credential,
-        deadlines: &Deadlines,
-        scram_doubted: bool,
-    ) -> Result<Capabilities, Failure> {
-        let login = Login::new(mechanism, credential)?;
+    pub(super) async fn login(&mut self, deadlines: &Deadlines, scram_doubted: bool) -> Result<Capabilities, Failure> {
+        let login = self.recorder.login;
         let offered = self.capabilities(deadlines).await?;
-        let way = Way::choose(&login, &offered, scram_doubted)?;
+        let way = Way::choose(login, &offered, scram_doubted)?;
         // What is offered to somebody who is logged in is another matter (RFC 3501 §6.2.3).
         self.capabilities = None;
-        match timeout(deadlines.command, way.take(&mut *self, &login, &offered)).await {
+        self.recorder.said(&format!("{} [credential]", way.command()));
+        match timeout(deadlines.command, way.take(&mut *self, login, &offered)).await {
             Ok(Ok(())) => self.capabilities(deadlines).await,
             Ok(Err(Refused::ByUs(failure))) => Err(failure),
-            Ok(Err(Refused::Said(status))) => Err(self.refused(&login, status)),
+            Ok(Err(Refused::Said(status))) => Err(self.refused(login, status)),
             Err(_) => Err(silence(FailureCode::CommandTimeout, "no answer to the login", deadlines.command)),
         }
     }
@@ -163,11 +162,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Tap<S> {
     /// Gives the login's command, and answers what the server says to it. None: nothing, and
     /// [`failure`](Self::failure) knows why.
     pub(super) async fn command_words(&mut self, words: &str) -> Option<Said> {
-        self.say(Zeroizing::new(format!("{LOGIN_TAG} {words}\r\n").into_bytes())).await
+        self.exchange(Zeroizing::new(format!("{LOGIN_TAG} {words}\r\n").into_bytes())).await
     }
 
-    /// Says this within the login's command. As [`command_words`](Self::command_words).
+    /// Says this within the login's command, once the server has asked. As [`command_words`](Self::command_words).
     pub(super) async fn say(&mut self, words: Zeroizing<Vec<u8>>) -> Option<Said> {
+        self.recorder.said("[answer]");
+        self.exchange(words).await
+    }
+
+    async fn exchange(&mut self, words: Zeroizing<Vec<u8>>) -> Option<Said> {
         self.wire.send(&words);
         loop {
             let heard = match self.wire.turn().await {
@@ -209,13 +213,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Tap<S> {
         let code = match self.fault.take() {
             Some(Fault::Wire(error)) => return error.into_failure(),
             Some(Fault::Bye) => match line {
-                Line::Bye { text } => code_or_throttled(text, FailureCode::ServerBye),
+                Line::Bye { text } => sorted(text, FailureCode::ServerBye),
                 _ => FailureCode::ServerBye,
             },
             Some(Fault::PreAuth | Fault::NotImap) => FailureCode::ProtocolError,
             None => match line {
-                Line::Tagged { outcome: Outcome::No, text, .. } => code_or_throttled(text, refused),
-                Line::Tagged { outcome: Outcome::Bad, text, .. } => code_or_throttled(text, FailureCode::ProtocolError),
+                Line::Tagged { outcome: Outcome::No, text, .. } => sorted(text, refused),
+                Line::Tagged { outcome: Outcome::Bad, text, .. } => sorted(text, FailureCode::ProtocolError),
                 // async-imap saw the end of the stream.
                 _ => return WireError::Closed.into_failure(),
             },
@@ -227,6 +231,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Tap<S> {
 
     /// Takes a line, and what async-imap is to see of it.
     fn hear(&mut self, line: Vec<u8>) -> Result<(), Fault> {
+        self.recorder.heard(&line);
         let handing: &[u8] = match Line::parse(&line) {
             Line::Bye { .. } => {
                 self.last = line;
@@ -276,7 +281,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Tap<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> AsyncRead for Tap<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> AsyncRead for Tap<'_, S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let tap = self.get_mut();
         while tap.handing.is_empty() {
@@ -296,7 +301,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> AsyncRead for Tap<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tap<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tap<'_, S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(self.get_mut().wire.stream_mut()).poll_write(cx, buf)
     }
@@ -311,7 +316,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tap<S> {
 }
 
 /// async-imap wants it; nothing of the talk is in it.
-impl<S> fmt::Debug for Tap<S> {
+impl<S> fmt::Debug for Tap<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tap").finish_non_exhaustive()
     }
@@ -327,6 +332,8 @@ pub(super) struct Login<'a> {
     username: &'a SecretString,
     secret: &'a SecretString,
     is_token: bool,
+    /// What the server has heard of it.
+    sent: Mutex<Vec<Zeroizing<String>>>,
 }
 
 impl<'a> Login<'a> {
@@ -349,7 +356,7 @@ impl<'a> Login<'a> {
             return Err(failure(FailureCode::CredentialMismatch, "a character that the mechanism can't carry"));
         }
         let is_token = matches!(credential.secret, Secret::AccessToken(_));
-        Ok(Self { mechanism, username, secret, is_token })
+        Ok(Self { mechanism, username, secret, is_token, sent: Mutex::default() })
     }
 
     /// The mechanism that was asked for.
@@ -389,15 +396,47 @@ impl<'a> Login<'a> {
         })
     }
 
-    /// What the server said, without the account's name; nothing of it, if it repeats the secret.
+    /// What the server said, without the account's name; nothing of it but its response code, if it repeats the secret.
     fn redact(&self, said: &str) -> Evidence {
-        let secret = self.secret.expose_secret();
-        let encoded = [Way::Plain, Way::XOAuth2, Way::OAuthBearer]
-            .map(|way| Zeroizing::new(BASE64_STANDARD.encode(self.answer(way))));
-        let repeated = encoded.iter().any(|encoded| said.contains(encoded.trim_end_matches('=')));
-        if (!secret.is_empty() && said.contains(secret)) || repeated {
-            return Evidence::redact("withheld: the server repeated the credential", None);
+        if self.is_repeated_in(said) {
+            let text = match Line::parse(said.as_bytes()) {
+                Line::Tagged { text, .. } | Line::Bye { text } => text,
+                _ => b"",
+            };
+            let code = known_code(text).map(|code| format!("[{code}] ")).unwrap_or_default();
+            return Evidence::redact(&format!("{code}withheld: the server repeated the credential"), None);
         }
         Evidence::redact(said, Some(self.username.expose_secret()))
+    }
+
+    /// The same, and not cut.
+    pub(super) fn mask(&self, said: &str) -> String {
+        if self.is_repeated_in(said) {
+            return "[withheld: the server repeated the credential]".to_owned();
+        }
+        Evidence::mask(said, Some(self.username.expose_secret()))
+    }
+
+    /// Takes down what is sent of the credential, or of a proof that it is known, so that it is shown to nobody if the
+    /// server repeats it.
+    pub(super) fn sends(&self, encoded: &str) {
+        self.sent().push(Zeroizing::new(encoded.to_owned()));
+    }
+
+    fn sent(&self) -> MutexGuard<'_, Vec<Zeroizing<String>>> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a text has the secret in it, plain in whatever case or as SASL has it, or a proof of it.
+    fn is_repeated_in(&self, said: &str) -> bool {
+        let secret = self.secret.expose_secret().as_bytes();
+        let plain = !secret.is_empty()
+            && said.as_bytes().windows(secret.len()).any(|window| window.eq_ignore_ascii_case(secret));
+        let has = |encoded: &str| said.contains(encoded.trim_end_matches('='));
+        plain
+            || [Way::Plain, Way::XOAuth2, Way::OAuthBearer]
+                .into_iter()
+                .any(|way| has(&Zeroizing::new(BASE64_STANDARD.encode(self.answer(way)))))
+            || self.sent().iter().any(|sent| has(sent))
     }
 }

@@ -10,6 +10,7 @@ mod connection;
 mod dial;
 mod dialogue;
 mod examine;
+mod handshake;
 mod hello;
 mod host;
 mod line;
@@ -22,15 +23,19 @@ mod scram;
 mod socket;
 mod wire;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Failure, ImapTarget};
+use domain::{Failure, FailureCode, ImapTarget};
+use tokio::time::timeout;
 use tracing::Instrument;
 
 pub use connection::{Changed, Connection};
 pub use dial::DialerError;
+pub use handshake::Handshake;
+pub(crate) use refusal::is_vague;
 
 use self::hello::Identity;
 use self::host::Hosts;
@@ -49,6 +54,9 @@ pub struct Deadlines {
     pub greeting: Duration,
     /// To answer a command. Servers delay their answer to a wrong password.
     pub command: Duration,
+    /// For all of that together, until the mailbox is open: whoever is slow at each step holds up those who wait for their
+    /// turn.
+    pub whole: Duration,
 }
 
 impl Default for Deadlines {
@@ -58,20 +66,22 @@ impl Default for Deadlines {
             tls: Duration::from_secs(15),
             greeting: Duration::from_secs(20),
             command: Duration::from_secs(30),
+            whole: Duration::from_secs(60),
         }
     }
 }
 
 impl Deadlines {
-    /// None of them longer than `longest`.
+    /// No single step longer than `longest`.
     #[must_use]
     pub fn at_most(self, longest: Duration) -> Self {
-        let Self { connect, tls, greeting, command } = self;
+        let Self { connect, tls, greeting, command, whole } = self;
         Self {
             connect: connect.min(longest),
             tls: tls.min(longest),
             greeting: greeting.min(longest),
             command: command.min(longest),
+            whole,
         }
     }
 }
@@ -97,6 +107,8 @@ pub struct DialerSettings {
 /// How far a connection in the making has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialled {
+    /// The host has this address, and perhaps more.
+    Resolved(IpAddr),
     /// It is made and encrypted, and the server has greeted.
     Connected,
     /// The credential was taken.
@@ -134,10 +146,11 @@ impl Dialer {
     /// # Errors
     /// Any failure but `CREDENTIAL_UNREADABLE`. The evidence is the server's last line, without the account's name.
     pub async fn connect(&self, target: &ImapTarget, credential: &Credential) -> Result<Connection, Failure> {
-        self.connect_telling(target, credential, &|_| {}).await
+        let unseen = Handshake::begin(domain::Timestamp::from_millis(0));
+        self.connect_telling(target, credential, &|_| {}, &unseen).await
     }
 
-    /// The same, and tells how far it has come.
+    /// The same, tells how far it has come, and keeps what was said.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -146,10 +159,19 @@ impl Dialer {
         target: &ImapTarget,
         credential: &Credential,
         tell: &(dyn Fn(Dialled) + Send + Sync),
+        handshake: &Handshake,
     ) -> Result<Connection, Failure> {
         let span = span!("imap.connect", target.host, target.port);
+        let whole = self.deadlines.whole;
         // In a box: a future keeps the size of its largest phase, and the caller's goes on to idle for days.
-        let answer = Box::pin(self.dial(target, credential, tell)).instrument(span.clone()).await;
+        let dial = Box::pin(timeout(whole, self.dial(target, credential, tell, handshake)));
+        let answer = dial.instrument(span.clone()).await.unwrap_or_else(|_| {
+            let evidence = format!("the mailbox was not open within {} s", whole.as_secs_f32());
+            Err(refusal::failure(FailureCode::CommandTimeout, &evidence))
+        });
+        if let Err(failure) = &answer {
+            handshake.gave_up(failure);
+        }
         note(&span, &answer);
         answer
     }

@@ -79,7 +79,7 @@ impl Way {
     /// Logs in.
     pub(super) async fn take<S: AsyncRead + AsyncWrite + Unpin + Send>(
         self,
-        tap: &mut Tap<S>,
+        tap: &mut Tap<'_, S>,
         login: &Login<'_>,
         offered: &Capabilities,
     ) -> Result<(), Refused> {
@@ -93,11 +93,11 @@ impl Way {
     /// The mechanisms that say all in their first answer.
     async fn at_once<S: AsyncRead + AsyncWrite + Unpin + Send>(
         self,
-        tap: &mut Tap<S>,
+        tap: &mut Tap<'_, S>,
         login: &Login<'_>,
         offered: &Capabilities,
     ) -> Result<(), Refused> {
-        let mut said = begin(tap, self, login.answer(self), offered).await?;
+        let mut said = begin(tap, self, login, login.answer(self), offered).await?;
         let mut status = None;
         loop {
             match said {
@@ -165,12 +165,14 @@ impl OAuthStatus {
 /// AUTHENTICATE with its first answer: in the same line where the server takes that (RFC 4959), else when it asks. Answers
 /// what the server says to it.
 async fn begin<S: AsyncRead + AsyncWrite + Unpin + Send>(
-    tap: &mut Tap<S>,
+    tap: &mut Tap<'_, S>,
     way: Way,
+    login: &Login<'_>,
     first: Zeroizing<Vec<u8>>,
     offered: &Capabilities,
 ) -> Result<Said, Refused> {
     let first = Zeroizing::new(BASE64_STANDARD.encode(first));
+    login.sends(&first);
     let over = || Refused::Said(None);
     if offered.sasl_ir && first.len() <= LONGEST_INITIAL {
         let command = Zeroizing::new(format!("{} {}", way.command(), *first));
@@ -183,14 +185,14 @@ async fn begin<S: AsyncRead + AsyncWrite + Unpin + Send>(
 }
 
 async fn by_scram<S: AsyncRead + AsyncWrite + Unpin + Send>(
-    tap: &mut Tap<S>,
+    tap: &mut Tap<'_, S>,
     login: &Login<'_>,
     offered: &Capabilities,
 ) -> Result<(), Refused> {
     let nonce = scram_nonce().ok_or_else(|| Refused::ByUs(failure(FailureCode::Internal, "no chance for a nonce")))?;
     let scram = Scram::begin(login.username(), nonce);
     let first = Zeroizing::new(scram.first().into_bytes());
-    let Said::Challenge(server_first) = begin(tap, Way::ScramSha256, first, offered).await? else {
+    let Said::Challenge(server_first) = begin(tap, Way::ScramSha256, login, first, offered).await? else {
         return Err(Refused::Said(None));
     };
     // Hashing is work: the other sessions of this thread need not wait for it.
@@ -200,7 +202,9 @@ async fn by_scram<S: AsyncRead + AsyncWrite + Unpin + Send>(
         Ok(proven) => proven?,
         Err(_) => return Err(Refused::ByUs(failure(FailureCode::Internal, "the hashing was broken off"))),
     };
-    let answer = BASE64_STANDARD.encode(&proven.message);
+    let answer = Zeroizing::new(BASE64_STANDARD.encode(proven.message.as_bytes()));
+    login.sends(&answer);
+    login.sends(&proven.client());
     let said = match tap.say(line(&answer)).await.ok_or(Refused::Said(None))? {
         Said::Challenge(server_final) => {
             let proved = proven.verify(&server_final)?.is_some();
@@ -221,7 +225,7 @@ async fn by_scram<S: AsyncRead + AsyncWrite + Unpin + Send>(
 }
 
 async fn by_command<S: AsyncRead + AsyncWrite + Unpin + Send>(
-    tap: &mut Tap<S>,
+    tap: &mut Tap<'_, S>,
     login: &Login<'_>,
     offered: &Capabilities,
 ) -> Result<(), Refused> {

@@ -1,6 +1,8 @@
+use domain::Timestamp;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 use super::super::Deadlines;
+use super::super::handshake::{Handshake, Recorder};
 use super::*;
 use crate::vault::{Credential, Secret};
 
@@ -20,6 +22,22 @@ async fn login(
     doubted: bool,
     script: &str,
 ) -> Result<Capabilities, Failure> {
+    recorded(mechanism, credential, offered, doubted, script).await.0
+}
+
+/// The same, and what is kept for staff to see: nothing of the credential, whatever the script says.
+async fn recorded(
+    mechanism: Mechanism,
+    credential: &Credential,
+    offered: &str,
+    doubted: bool,
+    script: &str,
+) -> (Result<Capabilities, Failure>, Vec<String>) {
+    let secrets: Vec<&str> = script
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("C: ")?.split(' ').next_back())
+        .filter(|word| word.len() >= 8 && !matches!(*word, "OAUTHBEARER" | "SCRAM-SHA-256"))
+        .collect();
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
     let script: Vec<String> = script.lines().map(|line| line.trim_start().to_owned()).collect();
     let greeting = format!("* OK [CAPABILITY IMAP4rev1 {offered}] hello\r\n");
@@ -38,12 +56,27 @@ async fn login(
         server
     };
     let deadlines = Deadlines::default();
+    let login = Login::new(mechanism, credential).unwrap();
+    let handshake = Handshake::begin(Timestamp::from_millis(0));
+    let recorder = Recorder { handshake: &handshake, login: &login };
     let client = async move {
-        let mut tap = Tap::new(ours);
+        let mut tap = Tap::new(ours, recorder);
         tap.greeting(&deadlines).await?;
-        tap.login(mechanism, credential, &deadlines, doubted).await
+        tap.login(&deadlines, doubted).await
     };
-    tokio::join!(client, server).0
+    let answer = tokio::join!(client, server).0;
+    let kept = kept(&handshake);
+    for secret in secrets {
+        assert!(!kept.iter().any(|line| line.contains(secret)), "{secret} is in {kept:?}");
+    }
+    (answer, kept)
+}
+
+/// The lines of a record, each with who said it.
+fn kept(handshake: &Handshake) -> Vec<String> {
+    let lines = handshake.take_lines().unwrap_or_default();
+    let lines = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    lines.map(|line| format!("{}: {}", &line["who"].as_str().unwrap()[..1], line["text"].as_str().unwrap())).collect()
 }
 
 const DONE: &str = "S: s1 OK [CAPABILITY IMAP4rev1 IDLE] welcome";
@@ -119,9 +152,9 @@ async fn a_server_that_asks_more_of_plain_hears_no_more() {
     assert_eq!(failure.code, FailureCode::ProtocolError, "{failure}");
 }
 
-/// A server that lets everybody in has not proved that it is the account's.
-#[tokio::test]
-async fn scram_without_the_server_s_proof_is_no_login() {
+/// A login by SCRAM to a server that says `after` once it has heard the proof. In it, `FIRST` and `PROOF` are what it heard,
+/// `BARE` is the proof out of its message.
+async fn scram(after: &str) -> (Failure, Vec<String>) {
     let offered = "SASL-IR AUTH=SCRAM-SHA-256";
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
     let server = async move {
@@ -129,25 +162,111 @@ async fn scram_without_the_server_s_proof_is_no_login() {
         server.write_all(format!("* OK [CAPABILITY IMAP4rev1 {offered}] hello\r\n").as_bytes()).await.unwrap();
         let mut said = String::new();
         server.read_line(&mut said).await.unwrap();
-        let first = said.trim_end().strip_prefix("s1 AUTHENTICATE SCRAM-SHA-256 ").unwrap();
-        let first = String::from_utf8(BASE64_STANDARD.decode(first).unwrap()).unwrap();
+        let heard = said.trim_end().strip_prefix("s1 AUTHENTICATE SCRAM-SHA-256 ").unwrap().to_owned();
+        let first = String::from_utf8(BASE64_STANDARD.decode(&heard).unwrap()).unwrap();
         let (_, nonce) = first.split_once("r=").unwrap();
         let challenge = BASE64_STANDARD.encode(format!("r={nonce}more,s=c2FsdA==,i=4096"));
         server.write_all(format!("+ {challenge}\r\n").as_bytes()).await.unwrap();
         said.clear();
         server.read_line(&mut said).await.unwrap();
-        server.write_all(b"s1 OK come in\r\n").await.unwrap();
-        server
+        let proof = said.trim_end();
+        let message = String::from_utf8(BASE64_STANDARD.decode(proof).unwrap()).unwrap();
+        let (_, bare) = message.split_once(",p=").unwrap();
+        let after = after.replace("FIRST", &heard).replace("PROOF", proof).replace("BARE", bare);
+        server.write_all(after.as_bytes()).await.unwrap();
+        (server, [heard, proof.to_owned(), bare.to_owned()])
     };
     let (deadlines, credential) = (Deadlines::default(), password("sesame"));
+    let login = Login::new(Mechanism::ScramSha256, &credential).unwrap();
+    let handshake = Handshake::begin(Timestamp::from_millis(0));
+    let recorder = Recorder { handshake: &handshake, login: &login };
     let client = async {
-        let mut tap = Tap::new(ours);
+        let mut tap = Tap::new(ours, recorder);
         tap.greeting(&deadlines).await?;
-        tap.login(Mechanism::ScramSha256, &credential, &deadlines, false).await
+        tap.login(&deadlines, false).await
     };
-    let failure = tokio::join!(client, server).0.unwrap_err();
+    let (answer, (_server, secrets)) = tokio::join!(client, server);
+    let (failure, kept) = (answer.unwrap_err(), kept(&handshake));
+    for secret in secrets {
+        let shown = kept.iter().map(String::as_str).chain([failure.evidence.as_str()]);
+        assert!(!shown.into_iter().any(|line| line.contains(secret.trim_end_matches('='))), "{kept:?} {failure}");
+    }
+    (failure, kept)
+}
+
+/// A server that lets everybody in has not proved that it is the account's.
+#[tokio::test]
+async fn scram_without_the_server_s_proof_is_no_login() {
+    let (failure, _) = scram("s1 OK come in\r\n").await;
     assert_eq!(failure.code, FailureCode::ProtocolError);
     assert!(failure.evidence.as_str().contains("did not prove"), "{failure}");
+}
+
+/// From a proof and what goes with it, passwords can be guessed.
+#[tokio::test]
+async fn a_proof_that_is_repeated_is_not_shown() {
+    let after = "* OK FIRST\r\n* OK is it PROOF?\r\n* OK or BARE?\r\ns1 NO [AUTHENTICATIONFAILED] not by PROOF\r\n";
+    let (failure, kept) = scram(after).await;
+    assert_eq!(failure.code, FailureCode::LoginRefused);
+    assert_eq!(failure.evidence.as_str(), "[AUTHENTICATIONFAILED] withheld: the server repeated the credential");
+    let withheld = "s: [withheld: the server repeated the credential]";
+    let expect = [
+        "s: * OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=SCRAM-SHA-256] hello",
+        "c: AUTHENTICATE SCRAM-SHA-256 [credential]",
+        "s: + [challenge]",
+        "c: [answer]",
+        withheld,
+        withheld,
+        withheld,
+        withheld,
+    ];
+    assert_eq!(kept, expect);
+}
+
+/// What staff see of each mechanism.
+#[tokio::test]
+async fn each_way_is_recorded_without_what_it_says() {
+    let greeting = |offered: &str| format!("s: * OK [CAPABILITY IMAP4rev1 {offered}] hello");
+    let done = "s: s1 OK [CAPABILITY IMAP4rev1 IDLE] welcome";
+    let bearer = BASE64_STANDARD.encode("n,a=anna,\x01auth=Bearer token-1\x01\x01");
+    let xoauth2 = BASE64_STANDARD.encode("user=anna\x01auth=Bearer token-1\x01\x01");
+    let asked = |way: &str, answer: &str| format!("C: s1 AUTHENTICATE {way}\nS: + \nC: {answer}\n{DONE}");
+    for (mechanism, credential, offered, script, expect) in [
+        (
+            Mechanism::Plain,
+            password("sesame"),
+            "AUTH=PLAIN",
+            asked("PLAIN", "AGFubmEAc2VzYW1l"),
+            &["c: AUTHENTICATE PLAIN [credential]", "s: +", "c: [answer]", done][..],
+        ),
+        (
+            Mechanism::Auto,
+            token(),
+            "SASL-IR AUTH=OAUTHBEARER",
+            format!("C: s1 AUTHENTICATE OAUTHBEARER {bearer}\n{DONE}"),
+            &["c: AUTHENTICATE OAUTHBEARER [credential]", done],
+        ),
+        (
+            Mechanism::XOAuth2,
+            token(),
+            "AUTH=XOAUTH2",
+            asked("XOAUTH2", &xoauth2),
+            &["c: AUTHENTICATE XOAUTH2 [credential]", "s: +", "c: [answer]", done],
+        ),
+        (
+            Mechanism::Login,
+            password("s\u{e9}same open"),
+            "IDLE",
+            format!("C: s1 LOGIN \"anna\" {{12}}\nS: + go on\nC: s\u{e9}same open\n{DONE}"),
+            &["c: LOGIN [credential]", "s: + [challenge]", "c: [answer]", done],
+        ),
+    ] {
+        let (answer, kept) = recorded(mechanism, &credential, offered, false, &script).await;
+        answer.unwrap();
+        let expect: Vec<String> =
+            std::iter::once(greeting(offered)).chain(expect.iter().map(|line| (*line).to_owned())).collect();
+        assert_eq!(kept, expect, "{mechanism:?}");
+    }
 }
 
 #[test]

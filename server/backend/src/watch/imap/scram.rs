@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use zeroize::Zeroizing;
 
 use crate::vault::ScramProof;
 
@@ -49,7 +50,7 @@ pub(super) struct Scram {
 /// A login whose proof is given: the server's signature is due.
 pub(super) struct Proven {
     /// What is sent.
-    pub(super) message: String,
+    pub(super) message: Zeroizing<String>,
     proof: ScramProof,
 }
 
@@ -86,11 +87,16 @@ impl Scram {
         let unproven = format!("c={GS2_HEADER_BASE64},r={nonce}");
         let auth_message = format!("{},{server_first},{unproven}", self.first_bare);
         let proof = ScramProof::new(password, &salt, iterations, auth_message.as_bytes());
-        Ok(Proven { message: format!("{unproven},p={}", proof.client()), proof })
+        Ok(Proven { message: Zeroizing::new(format!("{unproven},p={}", proof.client())), proof })
     }
 }
 
 impl Proven {
+    /// Our proof, which is in the message.
+    pub(super) fn client(&self) -> Zeroizing<String> {
+        Zeroizing::new(self.proof.client())
+    }
+
     /// Whether the server knows the password, too. None: it says that *we* don't, which it will say again by NO.
     pub(super) fn verify(&self, server_final: &[u8]) -> Result<Option<()>, ScramError> {
         let server_final = text(server_final)?;
@@ -134,7 +140,7 @@ mod tests {
         let proven = scram.prove(FIRST.as_bytes(), b"pencil").unwrap();
         let expect = "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,\
                       p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
-        assert_eq!(proven.message, expect);
+        assert_eq!(*proven.message, expect);
         assert_eq!(proven.verify(b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="), Ok(Some(())));
         assert_eq!(proven.verify(b"e=invalid-proof"), Ok(None));
     }

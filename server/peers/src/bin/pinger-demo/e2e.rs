@@ -3,11 +3,11 @@
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -15,16 +15,34 @@ use peers::apns::{ApnsOptions, ApnsReceiver};
 use peers::certificate::Authority;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use crate::files::{Files, TOPIC};
 use crate::mailbox::{Mailbox, PASSWORD, USER};
 use crate::server::Server;
 
+/// Made-up sessions beside those that the tests register: more than a page of the list, and each kind of trouble.
+const MADE_UP: u32 = 2_000;
+
+/// The dashboard believes what browsers of this machine say of where they come from, so that each journey is slowed down
+/// for its own tries to sign in, and for nobody else's. Hashing is cheap: there are many sign-ins, and no secrets.
+const DASHBOARD: &str =
+    "trusted_proxies = [\"127.0.0.0/8\"]\nargon2 = { memory_kib = 64, iterations = 1, concurrent = 2 }";
+
 /// What the tests reach over HTTP.
 struct Ends {
     mailbox: Mailbox,
     receiver: ApnsReceiver,
+    invites: Invites,
+}
+
+/// Makes links by which staff sign up, as an admin does on the command line.
+struct Invites {
+    pinger: PathBuf,
+    configuration: PathBuf,
+    /// Where browsers call: the configuration has no port.
+    dashboard: String,
 }
 
 /// Starts everything, prints where it is, and stays until the standard input ends or `stop`.
@@ -56,8 +74,12 @@ async fn set_up(pinger: PathBuf, folder: PathBuf) -> Result<(Server, TcpListener
     let receiver = ApnsReceiver::start(options).await.context("the push receiver does not start")?;
     let mail = mailbox.address();
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    files.write_configuration(any, any, mail.port(), &receiver)?;
-    let server = Server::start(&pinger, &files.configuration(), &files.log()).await?;
+    files.write_configuration(any, any, DASHBOARD, mail.port(), &receiver)?;
+    let configuration = files.configuration();
+    Server::fill(&pinger, &configuration, MADE_UP).await?;
+    let server = Server::start(&pinger, &configuration, &files.log()).await?;
+    let dashboard = server.ready().dashboard.clone().context("the server has no dashboard")?;
+    let sign_up = server.ready().sign_up.clone().context("somebody has signed up already: take an empty folder")?;
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let http = format!("http://{}", listener.local_addr()?);
     let line = json!({
@@ -71,18 +93,49 @@ async fn set_up(pinger: PathBuf, folder: PathBuf) -> Result<(Server, TcpListener
         "PINGER_IMAP_PASSWORD": PASSWORD,
         "PINGER_DELIVER_URL": format!("{http}/mail"),
         "PINGER_PUSHES_URL": format!("{http}/pushes"),
+        "PINGER_DASHBOARD": &dashboard,
+        "PINGER_SIGN_UP": sign_up,
+        "PINGER_INVITE_URL": format!("{http}/invite"),
     });
-    Ok((server, listener, Arc::new(Ends { mailbox, receiver }), line))
+    let invites = Invites { pinger, configuration, dashboard };
+    Ok((server, listener, Arc::new(Ends { mailbox, receiver, invites }), line))
 }
 
 fn router(ends: Arc<Ends>) -> Router {
-    Router::new().route("/mail", post(deliver)).route("/pushes", get(pushes)).with_state(ends)
+    Router::new()
+        .route("/mail", post(deliver))
+        .route("/pushes", get(pushes))
+        .route("/invite/{role}", post(invite))
+        .with_state(ends)
 }
 
-async fn deliver(State(ends): State<Arc<Ends>>) -> Result<StatusCode, (StatusCode, String)> {
-    match ends.mailbox.deliver().await {
-        Ok(()) => Ok(StatusCode::NO_CONTENT),
-        Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"))),
+/// What went wrong, for whoever reads the test's output.
+type Problem = (StatusCode, String);
+
+fn problem(error: &anyhow::Error) -> Problem {
+    (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"))
+}
+
+async fn deliver(State(ends): State<Arc<Ends>>) -> Result<StatusCode, Problem> {
+    ends.mailbox.deliver().await.map(|()| StatusCode::NO_CONTENT).map_err(|error| problem(&error))
+}
+
+/// A link by which somebody signs up with a role.
+async fn invite(State(ends): State<Arc<Ends>>, Path(role): Path<String>) -> Result<String, Problem> {
+    ends.invites.make(&role).await.map_err(|error| problem(&error))
+}
+
+impl Invites {
+    async fn make(&self, role: &str) -> Result<String> {
+        let mut command = Command::new(&self.pinger);
+        command.arg("--config").arg(&self.configuration).args(["staff", "invite", "--json", "--role", role]);
+        let output = command.env_remove("PINGER_DATABASE_URL").stdin(Stdio::null()).output().await?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(output.status.success(), "no link could be made: {errors}");
+        let made: Value = serde_json::from_slice(&output.stdout)?;
+        let link = made.get("sign_up").and_then(Value::as_str).context("`pinger staff invite` printed no link")?;
+        let path = link.find("/sign-up/").and_then(|at| link.get(at..)).context("the link leads to no sign-up")?;
+        Ok(format!("{}{path}", self.dashboard))
     }
 }
 

@@ -49,11 +49,13 @@ impl Files {
         Ok(key)
     }
 
-    /// Writes the configuration of a server for this mailbox and this push receiver.
+    /// Writes the configuration of a server for this mailbox and this push receiver. `more` are further lines of the section
+    /// `[dashboard]`.
     pub(crate) fn write_configuration(
         &self,
         listen: SocketAddr,
         dashboard: SocketAddr,
+        more: &str,
         mail_port: u16,
         receiver: &ApnsReceiver,
     ) -> Result<()> {
@@ -91,6 +93,7 @@ allow_ports = [993, 143, {mail_port}]
 [dashboard]
 # For support staff; on this machine only.
 listen = \"{dashboard}\"
+{more}
 
 [backend.apns]
 # The demo's push receiver plays Apple, for production and development.

@@ -92,6 +92,13 @@ pub(super) fn entry(of: &TimelineEntry, now: Timestamp) -> Entry {
         Kind::MailSeen if note.b.is_none() => {
             (Icon::Mail, None, "The mail server says that something is new".to_owned(), None, None)
         }
+        Kind::IdleDistrusted => (
+            Icon::Retrying,
+            Some(Tone::Warn),
+            "The mail server did not tell of new mail, so it is asked".to_owned(),
+            Some(words::POLLED.to_owned()),
+            None,
+        ),
         Kind::MailSeen if detail.as_deref() == Some("renumbered") => (
             Icon::Mail,
             None,

@@ -117,6 +117,8 @@ impl Backend {
             guard: guard.clone(),
             deadlines,
             poll_every: Duration::from_secs(config.poll_seconds.max(1)),
+            quirks: config.quirk.clone(),
+            contact: config.mail_contact.clone(),
         })?);
         let eas_guard = guard.with_ports(config.allow_eas_ports.clone());
         let eas = Arc::new(EasDialer::new(dialer.clone(), eas_guard, deadlines));
@@ -138,6 +140,7 @@ impl Backend {
             keys: keys.clone(),
             dialer,
             eas: eas.clone(),
+            polls: config.polls(),
             pace: Arc::new(Pace::new(config.pace())),
         };
         Ok(Self {

@@ -125,7 +125,7 @@ failure_codes! {
         "Register again; the app seals the credential for a current key.";
     CredentialMismatch, "CREDENTIAL_MISMATCH", CredentialUnusable,
         "The credential is of a kind that the mechanism can't use.",
-        "Use a password for PLAIN, LOGIN and Basic, an access token for XOAUTH2 and Bearer.";
+        "Use a password for PLAIN, LOGIN, SCRAM and Basic, an access token for XOAUTH2, OAUTHBEARER and Bearer.";
     AccessDenied, "ACCESS_DENIED", Misconfigured,
         "The mail server does not let this device in.",
         "Have the device allowed at the mail server; some put new devices into quarantine until somebody does.";

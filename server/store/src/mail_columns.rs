@@ -26,12 +26,7 @@ impl session::Model {
                 };
                 security.clone_into(&mut self.mail_security);
                 self.mail_mailbox.clone_from(&imap.mailbox);
-                let mechanism = match imap.mechanism {
-                    Mechanism::Plain => "plain",
-                    Mechanism::Login => "login",
-                    Mechanism::XOAuth2 => "xoauth2",
-                };
-                mechanism.clone_into(&mut self.mail_mechanism);
+                imap.mechanism.as_str().clone_into(&mut self.mail_mechanism);
             }
             MailTarget::Eas(eas) => {
                 let kind = match eas.command {
@@ -93,12 +88,7 @@ impl session::Model {
                 _ => return Err(self.corrupt("mail_security")),
             },
             mailbox: self.mail_mailbox.clone(),
-            mechanism: match self.mail_mechanism.as_str() {
-                "plain" => Mechanism::Plain,
-                "login" => Mechanism::Login,
-                "xoauth2" => Mechanism::XOAuth2,
-                _ => return Err(self.corrupt("mail_mechanism")),
-            },
+            mechanism: Mechanism::parse(&self.mail_mechanism).ok_or_else(|| self.corrupt("mail_mechanism"))?,
         })
     }
 

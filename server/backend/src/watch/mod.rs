@@ -6,9 +6,11 @@
 mod eas;
 pub mod guard;
 mod hold_off;
+mod idle;
 pub mod imap;
 mod load;
 mod pace;
+mod poll;
 mod strategy;
 mod tell;
 
@@ -16,24 +18,26 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Connect, Event, Failure, HostName, LoginOutcome, Poll, SessionId};
+use domain::{Admission, Connect, Event, HostName, LoginOutcome, SessionId};
 use proto::trace;
 use store::{Claimed, SessionRecord, Store, StoreError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, Span};
+use tracing::Instrument as _;
 
 use crate::handle::{Ping, PingReport};
 use crate::session::{Anew, Held, Sessions, Watches};
-use crate::telemetry::{CONNECT, DEADLINE, MAIL, episode};
+use crate::telemetry::{CONNECT, episode};
 use crate::vault::KeyRing;
 pub(crate) use eas::Dialer as EasDialer;
 use hold_off::judged;
 use imap::{Dialer, Dialled, Handshake};
 use pace::Turn;
 pub(crate) use pace::{Pace, PaceRules};
-use strategy::{Again, Connection, Dialling, Heard, account};
+pub(crate) use poll::PollRules;
+use poll::Polling;
+use strategy::{Connection, Dialling, account};
 use tell::Forced;
 
 /// The pause after the store failed.
@@ -47,6 +51,8 @@ pub(crate) struct Watcher {
     pub(crate) eas: Arc<EasDialer>,
     /// Whose turn it is to connect.
     pub(crate) pace: Arc<Pace>,
+    /// How mailboxes are polled that nobody tells about.
+    pub(crate) polls: PollRules,
 }
 
 /// Why an open connection is watched no longer.
@@ -55,16 +61,19 @@ enum Left {
     Ended,
     /// The session no longer wants a connection, or there was a fault.
     Closed,
+    /// The mailbox is polled, and there is no connection until then.
+    Resting(Instant),
     /// We are to stop.
     Stopped,
 }
 
-/// What woke an idling watch.
-enum Woken {
-    Server(Result<Heard, Failure>),
-    Deadline,
-    Call,
-    Stop,
+/// What may interrupt a watch.
+#[derive(Clone, Copy)]
+struct Calls<'a> {
+    /// The store has news of the session.
+    wake: &'a Notify,
+    /// We are to stop.
+    stop: &'a CancellationToken,
 }
 
 impl Watcher {
@@ -97,6 +106,8 @@ impl Watcher {
         }
         // Whoever waits for their turn to connect holds nothing yet: after a restart that is nearly everybody.
         let mut connects = true;
+        // What outlives a connection to a server that is polled.
+        let mut polling: Option<Box<Polling>> = None;
         loop {
             let turn = match connects {
                 true => Box::pin(self.turn(id, host.take(), stop)).await,
@@ -115,7 +126,7 @@ impl Watcher {
                     let turn = Box::pin(self.turn(id, None, stop)).await;
                     let Some(turn) = turn else { return };
                     connects = false;
-                    self.attend(record, &mut held, turn, ping, wake, stop).await
+                    self.attend(record, &mut held, turn, ping, &mut polling, Calls { wake, stop }).await
                 }
                 (Connect::No, turn) => {
                     drop((record, turn));
@@ -129,13 +140,20 @@ impl Watcher {
                 }
                 (Connect::ForBaseline | Connect::ToWatch, Some(turn)) => {
                     connects = false;
-                    self.attend(record, &mut held, turn, None, wake, stop).await
+                    self.attend(record, &mut held, turn, None, &mut polling, Calls { wake, stop }).await
                 }
+            };
+            let left = match left {
+                Left::Resting(until) => {
+                    connects = true;
+                    self.rest(&mut held, until, wake, stop).await
+                }
+                left => left,
             };
             match left {
                 Left::Ended | Left::Stopped => return,
                 Left::Closed if stop.is_cancelled() => return,
-                Left::Closed => {}
+                Left::Closed | Left::Resting(_) => {}
             }
         }
     }
@@ -156,29 +174,35 @@ impl Watcher {
         held: &mut Held,
         mut turn: Turn,
         ping: Option<Ping>,
-        wake: &Notify,
-        stop: &CancellationToken,
+        polling: &mut Option<Box<Polling>>,
+        calls: Calls<'_>,
     ) -> Left {
         match self.sessions.logins.begin(account(&record)) {
             Ok(attempt) => turn.is_for(attempt),
             Err(admission) => {
                 drop(turn);
-                Box::pin(self.hold_off(record, held, ping, admission, stop)).await;
+                if matches!(admission, Admission::Spent { .. }) {
+                    polling.iter_mut().for_each(|polling| polling.failed());
+                }
+                Box::pin(self.hold_off(record, held, ping, admission, calls.stop)).await;
                 return Left::Closed;
             }
         }
         let renew_after = record.response_timeout;
         let registration = record.traceparent.clone();
         // Dialling is large and short: it lives in a box of its own, which is gone when it is done.
-        match Box::pin(self.connect(record, held, turn, ping, wake, stop)).await {
+        match Box::pin(self.connect(record, held, turn, ping, polling.as_deref(), calls)).await {
             Some(connection) if held.life.connect() == Connect::ToWatch => {
-                self.idle(connection, held, renew_after, registration.as_deref(), wake, stop).await
+                self.idle(connection, held, renew_after, registration.as_deref(), polling, calls).await
             }
             Some(connection) => {
                 Box::pin(connection.close()).await;
                 Left::Closed
             }
-            None => Left::Closed,
+            None => {
+                polling.iter_mut().for_each(|polling| polling.failed());
+                Left::Closed
+            }
         }
     }
 
@@ -226,8 +250,8 @@ impl Watcher {
         held: &mut Held,
         mut turn: Turn,
         ping: Option<Ping>,
-        wake: &Notify,
-        stop: &CancellationToken,
+        polling: Option<&Polling>,
+        Calls { wake, stop }: Calls<'_>,
     ) -> Option<Connection> {
         let span = episode!(CONNECT, held.id, record.traceparent.as_deref(), self.sessions.traced(held.id));
         if let Some(cause) = ping.as_ref().and_then(|ping| ping.actor.traceparent.as_deref()) {
@@ -270,7 +294,10 @@ impl Watcher {
                             LoginOutcome::Unknown
                         });
                     }
-                    self.tell_connected(held.id, began.elapsed(), connection.mailbox(), &handshake);
+                    // A connection for one poll is a poll, of which nobody hears.
+                    if !polling.is_some_and(Polling::has_rested) {
+                        self.tell_connected(held.id, began.elapsed(), connection.mailbox(), &handshake);
+                    }
                     self.report(held, connection.opened(), stop).await;
                     if let Some(early) = connection.early() {
                         self.report(held, early, stop).await;
@@ -291,124 +318,5 @@ impl Watcher {
         }
         .instrument(span)
         .await
-    }
-
-    /// A ping that staff asked for, on an open connection.
-    async fn ping(
-        &self,
-        connection: &mut Connection,
-        held: &mut Held,
-        ping: &Ping,
-        registration: Option<&str>,
-        stop: &CancellationToken,
-    ) -> Result<(), Failure> {
-        let span = episode!(MAIL, held.id, registration, self.sessions.traced(held.id));
-        if let Some(cause) = ping.actor.traceparent.as_deref() {
-            trace::link_to(&span, cause);
-        }
-        async {
-            let before = held.life.clone();
-            let forced = Forced { ping: Some(ping), before: &before };
-            match self.check(connection, held, stop).await {
-                Ok((event, mailbox)) => {
-                    self.report(held, event, stop).await;
-                    self.tell_pinged(&forced, held, Ok(mailbox));
-                    Ok(())
-                }
-                Err(failure) => {
-                    self.tell_pinged(&forced, held, Err(&failure));
-                    Err(failure)
-                }
-            }
-        }
-        .instrument(span)
-        .await
-    }
-
-    /// Watches an open connection.
-    async fn idle(
-        &self,
-        mut connection: Connection,
-        held: &mut Held,
-        renew_after: Duration,
-        registration: Option<&str>,
-        wake: &Notify,
-        stop: &CancellationToken,
-    ) -> Left {
-        let since = Instant::now();
-        // The episode that began when the server hinted at news, until it has said what they are.
-        let mut mail: Option<Span> = None;
-        loop {
-            let Some(deadline) = held.life.deadline() else {
-                Box::pin(connection.close()).await;
-                return Left::Ended;
-            };
-            if held.life.connect() != Connect::ToWatch {
-                Box::pin(connection.close()).await;
-                return Left::Closed;
-            }
-            if let Some(ping) = self.watches().take_ping(held.id) {
-                if let Err(failure) = Box::pin(self.ping(&mut connection, held, &ping, registration, stop)).await {
-                    let span = episode!(CONNECT, held.id, registration, self.sessions.traced(held.id));
-                    Box::pin(self.fail(held, failure, since.elapsed(), stop).instrument(span)).await;
-                    return Left::Closed;
-                }
-                continue;
-            }
-            if connection.rests() {
-                match Box::pin(self.ask_again(&mut connection, held, wake, stop)).await {
-                    Ok(Again::Asked) => {}
-                    Ok(Again::Otherwise) => return Left::Closed,
-                    Err(failure) => {
-                        let span = episode!(CONNECT, held.id, registration, self.sessions.traced(held.id));
-                        Box::pin(self.fail(held, failure, since.elapsed(), stop).instrument(span)).await;
-                        return Left::Closed;
-                    }
-                }
-            }
-            let woken = tokio::select! {
-                heard = connection.hear(renew_after, mail.as_ref()) => Woken::Server(heard),
-                () = self.sessions.clock.sleep_until(deadline) => Woken::Deadline,
-                () = wake.notified() => Woken::Call,
-                () = stop.cancelled() => Woken::Stop,
-            };
-            match woken {
-                Woken::Server(Ok(Heard::Rests)) => {}
-                Woken::Server(Ok(Heard::Hint)) => {
-                    mail = Some(episode!(MAIL, held.id, registration, self.sessions.traced(held.id)))
-                }
-                Woken::Server(Ok(Heard::Event(event))) => {
-                    let span = mail.take().unwrap_or_else(|| match event {
-                        Event::Polled { poll: Poll::Changed, .. } => {
-                            episode!(MAIL, held.id, registration, self.sessions.traced(held.id))
-                        }
-                        _ => Span::none(),
-                    });
-                    Box::pin(self.report(held, event, stop).instrument(span)).await;
-                }
-                Woken::Server(Err(failure)) => {
-                    let span = mail
-                        .take()
-                        .unwrap_or_else(|| episode!(CONNECT, held.id, registration, self.sessions.traced(held.id)));
-                    Box::pin(self.fail(held, failure, since.elapsed(), stop).instrument(span)).await;
-                    return Left::Closed;
-                }
-                Woken::Deadline => {
-                    let span = episode!(DEADLINE, held.id, registration, self.sessions.traced(held.id));
-                    Box::pin(self.report(held, Event::Tick, stop).instrument(span)).await;
-                }
-                Woken::Call => match Box::pin(self.load(held.id, stop)).await {
-                    Some(record) => {
-                        let stale = connection.is_bound() && record.revision != held.revision;
-                        *held = Held::from(&record);
-                        if stale {
-                            return Left::Closed;
-                        }
-                    }
-                    None => return Left::Stopped,
-                },
-                Woken::Stop => return Left::Stopped,
-            }
-        }
     }
 }

@@ -57,6 +57,8 @@ pub(super) enum Again {
 pub(super) enum Heard {
     /// There may be news; the server is to be asked, in an episode.
     Hint,
+    /// It was asked by the clock, and nothing is new.
+    ByTheClock,
     /// There is something to tell the machine.
     Event(Event),
     /// Nothing is under way any more: ask again.
@@ -64,6 +66,14 @@ pub(super) enum Heard {
 }
 
 impl Connection {
+    /// The IMAP connection, if it is one: its mailbox may be polled.
+    pub(super) fn imap(&mut self) -> Option<&mut imap::Connection> {
+        match self {
+            Self::Imap(connection) => Some(connection),
+            Self::Eas(_) => None,
+        }
+    }
+
     /// What the machine is told of a connection that was just made.
     pub(super) fn opened(&self) -> Event {
         match self {
@@ -122,7 +132,10 @@ impl Connection {
     /// called again.
     pub(super) async fn hear(&mut self, renew_after: Duration, mail: Option<&Span>) -> Result<Heard, Failure> {
         match (self, mail) {
-            (Self::Imap(connection), None) => connection.changed(renew_after).await.map(|()| Heard::Hint),
+            (Self::Imap(connection), None) => connection.changed(renew_after).await.map(|changed| match changed {
+                imap::Changed::News => Heard::Hint,
+                imap::Changed::Polled => Heard::ByTheClock,
+            }),
             (Self::Imap(connection), Some(mail)) => {
                 // In a box, as it is short: the wait is what lasts.
                 let mailbox = Box::pin(connection.news().instrument(mail.clone())).await?;
@@ -254,7 +267,7 @@ impl Watcher {
                 Err(_) => return Ok((Event::Polling, None)),
                 Ok(heard) => match heard? {
                     Heard::Event(event) => return Ok((event, None)),
-                    Heard::Hint | Heard::Rests => {}
+                    Heard::Hint | Heard::ByTheClock | Heard::Rests => {}
                 },
             }
         }

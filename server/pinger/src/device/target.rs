@@ -32,8 +32,9 @@ pub(super) fn mail_target(options: &RegisterOptions) -> Result<(v1::mail_target:
     let parsed = EasUrl::parse(url).map_err(|error| DeviceError::Usage(format!("--eas {error}")))?;
     let command = if parsed.path().contains("Cmd=Sync") { v1::EasCommand::Sync } else { v1::EasCommand::Ping };
     let authentication = match options.mechanism {
-        Mechanism::Plain | Mechanism::Login => v1::EasAuthentication::Basic,
-        Mechanism::Xoauth2 => v1::EasAuthentication::Bearer,
+        Mechanism::Plain | Mechanism::Login | Mechanism::Auto => v1::EasAuthentication::Basic,
+        Mechanism::Xoauth2 | Mechanism::Oauthbearer => v1::EasAuthentication::Bearer,
+        Mechanism::ScramSha256 => return Err(DeviceError::Usage("ActiveSync has no log-in by SCRAM".to_owned())),
     };
     let request = v1::EasRequest {
         headers: options.eas.headers.iter().map(|EasHeader(header)| header.clone()).collect(),

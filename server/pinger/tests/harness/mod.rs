@@ -337,7 +337,9 @@ impl Phone {
         let device = self.request.device.clone().unwrap().device_id;
         let binding = Binding::new(&self.request.user_id, &device, &self.request.context, &host, port);
         let secret = match self.account.mechanism {
-            v1::ImapMechanism::Xoauth2 => Secret::AccessToken(self.account.secret.clone().into()),
+            v1::ImapMechanism::Xoauth2 | v1::ImapMechanism::Oauthbearer => {
+                Secret::AccessToken(self.account.secret.clone().into())
+            }
             _ => Secret::Password(self.account.secret.clone().into()),
         };
         let credential = Credential { username: self.account.username.clone().into(), secret };

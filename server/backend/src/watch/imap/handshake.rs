@@ -172,6 +172,21 @@ fn common_name(name: &[u8]) -> Option<String> {
 }
 
 #[cfg(test)]
+impl Recorder<'static> {
+    /// One whose record nobody reads.
+    pub(super) fn unread() -> Self {
+        use crate::vault::{Credential, Secret};
+        let secret = Secret::Password("open sesame".into());
+        let credential = Box::leak(Box::new(Credential { username: "anna".into(), secret }));
+        let login = Login::new(domain::Mechanism::Plain, credential).unwrap();
+        Self {
+            handshake: Box::leak(Box::new(Handshake::begin(Timestamp::from_millis(0)))),
+            login: Box::leak(Box::new(login)),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use domain::Mechanism;
 
@@ -207,6 +222,11 @@ mod tests {
         check(b"a1 NO not OPEN Sesame", Some("[withheld: the server repeated the credential]"));
         check(
             b"* OK AGFubmEuYmVsbEBleGFtcGxlLm9yZwBvcGVuIHNlc2FtZQ",
+            Some("[withheld: the server repeated the credential]"),
+        );
+        // By a mechanism that isn't this login's.
+        check(
+            b"* OK dXNlcj1hbm5hLmJlbGxAZXhhbXBsZS5vcmcBYXV0aD1CZWFyZXIgb3BlbiBzZXNhbWUBAQ",
             Some("[withheld: the server repeated the credential]"),
         );
         check(b"+ eyJzdGF0dXMiOiI0MDAifQ==", Some("+ [challenge]"));

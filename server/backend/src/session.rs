@@ -157,6 +157,8 @@ impl Sessions {
         let now = self.clock.now();
         let mut life = held.life.clone();
         let effects = life.apply(&self.rules, now, clock::dice(), event.clone());
+        let span = tracing::Span::current();
+        span.record("pinger.state", life.state().as_str());
         if life == held.life && anew.is_nothing() {
             return Ok(());
         }
@@ -166,8 +168,6 @@ impl Sessions {
             expires_at: now.after(self.push_lifetime),
             traceparent: trace::current_traceparent(),
         });
-        let span = tracing::Span::current();
-        span.record("pinger.state", life.state().as_str());
         if let Some(push) = &push {
             span.record("pinger.push_id", tracing::field::display(push.id));
         }

@@ -115,20 +115,27 @@ pub(crate) const fn end_cell(reason: EndReason) -> &'static str {
     }
 }
 
+/// What follows where a server's IDLE can't be trusted.
+pub(crate) const POLLED: &str = "Pinger asks for new mail every few minutes, so a push may come that much later.";
+
 /// How a login is made.
 pub(crate) const fn mechanism(mechanism: Mechanism) -> &'static str {
     match mechanism {
         Mechanism::Plain => "PLAIN",
         Mechanism::Login => "LOGIN",
         Mechanism::XOAuth2 => "XOAUTH2",
+        Mechanism::ScramSha256 => "SCRAM-SHA-256",
+        Mechanism::OAuthBearer => "OAUTHBEARER",
+        Mechanism::Auto => "the best way that the server offers",
     }
 }
 
 /// What the credential is.
 pub(crate) const fn credential(mechanism: Mechanism) -> &'static str {
     match mechanism {
-        Mechanism::Plain | Mechanism::Login => "Password",
-        Mechanism::XOAuth2 => "Access token",
+        Mechanism::Plain | Mechanism::Login | Mechanism::ScramSha256 => "Password",
+        Mechanism::XOAuth2 | Mechanism::OAuthBearer => "Access token",
+        Mechanism::Auto => "Credential",
     }
 }
 

@@ -130,6 +130,9 @@ impl Reader {
             v1::ImapMechanism::Plain => Some(Mechanism::Plain),
             v1::ImapMechanism::Login => Some(Mechanism::Login),
             v1::ImapMechanism::Xoauth2 => Some(Mechanism::XOAuth2),
+            v1::ImapMechanism::ScramSha256 => Some(Mechanism::ScramSha256),
+            v1::ImapMechanism::Oauthbearer => Some(Mechanism::OAuthBearer),
+            v1::ImapMechanism::Auto => Some(Mechanism::Auto),
             v1::ImapMechanism::Unspecified => self.blame("mail_target.imap.mechanism", "must be one of the mechanisms"),
         };
         Some(MailTarget::Imap(ImapTarget {

@@ -85,6 +85,7 @@ impl Loaded {
                 mechanism: imap.mechanism,
                 key: self.detail.sealed_for.as_ref().map(ToString::to_string),
                 connected_at: row.connected_at,
+                is_polled: newest(TimelineKind::IdleDistrusted).is_some(),
                 mail_at: newest(TimelineKind::MailSeen).map(|entry| entry.at),
                 push: self.deliveries.first().map(|row| delivery::last(row, self.breaker_open)),
                 revoked_by: newest(TimelineKind::Ended).and_then(|entry| entry.note.staff.clone()),

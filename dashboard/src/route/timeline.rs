@@ -85,6 +85,13 @@ pub(super) fn entry(of: &TimelineEntry, now: Timestamp) -> Entry {
             let title = format!("Connected and logged in, in {}", took(number(note.a)));
             (Icon::Plug, None, title, uid_next(None, note.b), None)
         }
+        Kind::IdleDistrusted => (
+            Icon::Retrying,
+            Some(Tone::Warn),
+            "The mail server did not tell of new mail, so it is asked".to_owned(),
+            Some(words::POLLED.to_owned()),
+            None,
+        ),
         Kind::MailSeen if detail.as_deref() == Some("renumbered") => (
             Icon::Mail,
             None,

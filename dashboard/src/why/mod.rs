@@ -24,6 +24,8 @@ pub(crate) struct Facts {
     pub(crate) key: Option<String>,
     /// When the last connection was made.
     pub(crate) connected_at: Option<Timestamp>,
+    /// Its server's IDLE kept quiet about mail.
+    pub(crate) is_polled: bool,
     /// When new mail was seen last.
     pub(crate) mail_at: Option<Timestamp>,
     /// The newest push.

@@ -49,6 +49,7 @@ pub(crate) fn watching() -> Facts {
         mechanism: Mechanism::Plain,
         key: Some("2026-11".into()),
         connected_at: Some(at("06:14:40")),
+        is_polled: false,
         mail_at: Some(at("09:17:40")),
         push: Some(LastPush { at: at("09:17:41"), fate: Fate::Accepted { millis: Some(214) } }),
         revoked_by: None,

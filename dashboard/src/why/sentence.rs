@@ -181,6 +181,10 @@ fn watching(facts: &Facts) -> (Mark, &'static str, String, String) {
                         .to_owned()
                 }
             };
+            let why = match facts.is_polled {
+                true => format!("{why} The mail server does not tell of new mail by itself. {}", words::POLLED),
+                false => why,
+            };
             (Mark::Watching, "Pushing:", rest, why)
         }
     }
@@ -502,5 +506,14 @@ mod tests {
             assert!(sentence(&ended(*reason)).why.ends_with('.'));
         }
         assert!(NOW > at("09:42:14"));
+    }
+
+    #[test]
+    fn a_server_that_does_not_tell_is_named() {
+        let mut facts = sample::watching();
+        assert!(!sentence(&facts).why.contains(words::POLLED));
+        facts.is_polled = true;
+        let made = sentence(&facts);
+        assert!(made.why.ends_with(words::POLLED), "{}", made.why);
     }
 }

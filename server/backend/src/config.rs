@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use domain::{Limits, Rules};
+use domain::{Limits, PollBounds, Rules};
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use crate::watch::PaceRules;
 use crate::watch::imap::Deadlines;
+use crate::watch::imap::quirk::QuirkRule;
+use crate::watch::{PaceRules, PollRules};
 
 /// The backend's configuration, as the section `[backend]` of the configuration file has it.
 #[derive(Clone, Debug, Deserialize)]
@@ -44,9 +45,22 @@ pub struct Config {
     /// answer a command. Most have shorter deadlines of their own.
     #[serde(default = "mail_deadline_seconds")]
     pub mail_deadline_seconds: u64,
-    /// How often a mailbox is asked for news where the server offers no IDLE, in seconds.
+    /// How often a mailbox is asked for news at the most where the server offers no IDLE, or one that isn't worth it, in
+    /// seconds.
     #[serde(default = "poll_seconds")]
     pub poll_seconds: u64,
+    /// How seldom at the least, in seconds. In between, it depends on when mail usually comes.
+    #[serde(default = "poll_max_seconds")]
+    pub poll_max_seconds: u64,
+    /// A pause between two polls that is at least so long is spent without a connection, in seconds.
+    #[serde(default = "poll_close_seconds")]
+    pub poll_close_seconds: u64,
+    /// Where the operators of mail servers can ask about us, which is told to those that want to know: a URL.
+    #[serde(default)]
+    pub mail_contact: Option<String>,
+    /// What the operator knows of mail servers.
+    #[serde(default)]
+    pub quirk: Vec<QuirkRule>,
     /// How long a push is worth sending, in seconds.
     #[serde(default = "push_lifetime_seconds")]
     pub push_lifetime_seconds: u64,
@@ -106,7 +120,15 @@ fn mail_deadline_seconds() -> u64 {
 }
 
 fn poll_seconds() -> u64 {
-    60
+    PollBounds::default().min().as_secs()
+}
+
+fn poll_max_seconds() -> u64 {
+    PollBounds::default().max().as_secs()
+}
+
+fn poll_close_seconds() -> u64 {
+    10 * 60
 }
 
 fn push_lifetime_seconds() -> u64 {
@@ -148,6 +170,14 @@ impl Config {
             hold_max: defaults.hold_max.max(hold_min),
             refusal_pause: Duration::from_secs(self.refusal_pause_seconds),
             ..defaults
+        }
+    }
+
+    /// How mailboxes are polled.
+    pub(crate) fn polls(&self) -> PollRules {
+        PollRules {
+            bounds: PollBounds::new(Duration::from_secs(self.poll_seconds), Duration::from_secs(self.poll_max_seconds)),
+            close_after: Duration::from_secs(self.poll_close_seconds),
         }
     }
 

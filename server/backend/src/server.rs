@@ -116,6 +116,8 @@ impl Backend {
             guard: guard.clone(),
             deadlines: config.deadlines(),
             poll_every: Duration::from_secs(config.poll_seconds.max(1)),
+            quirks: config.quirk.clone(),
+            contact: config.mail_contact.clone(),
         })?;
         let store = Store::open(&config.database_url(), node_id(&config)?).await?;
         let listener = Listener::bind(&config.listen).await?;
@@ -134,6 +136,7 @@ impl Backend {
             sessions: sessions.clone(),
             keys: keys.clone(),
             dialer,
+            polls: config.polls(),
             pace: Arc::new(Pace::new(config.pace())),
         };
         Ok(Self {

@@ -81,6 +81,11 @@ impl Watches {
         ping
     }
 
+    /// Whether a ping was asked for that nobody has taken up.
+    pub(crate) fn is_asked(&self, id: SessionId) -> bool {
+        self.pings.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&id)
+    }
+
     /// Wakes the watch of a session, if it is here.
     pub(crate) fn wake(&self, id: SessionId) {
         if let Some(wake) = self.lock().get(&id) {

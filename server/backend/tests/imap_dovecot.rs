@@ -29,15 +29,18 @@ async fn every_way_in_and_a_mail() {
         imaps(&dovecot, Mechanism::Plain),
         imaps(&dovecot, Mechanism::Login),
         imaps(&dovecot, Mechanism::XOAuth2),
+        imaps(&dovecot, Mechanism::ScramSha256),
+        imaps(&dovecot, Mechanism::OAuthBearer),
+        imaps(&dovecot, Mechanism::Auto),
         target(dovecot.starttls_only_address(), Security::StartTls, Mechanism::Plain),
         target(dovecot.starttls_only_address(), Security::StartTls, Mechanism::Login),
         target(dovecot.starttls_only_address(), Security::StartTls, Mechanism::XOAuth2),
     ];
     let mut seen = [1, 1];
     for way in ways {
-        let by_token = usize::from(way.mechanism == Mechanism::XOAuth2);
+        let by_token = usize::from(matches!(way.mechanism, Mechanism::XOAuth2 | Mechanism::OAuthBearer));
         let (user, credential) = match way.mechanism {
-            Mechanism::XOAuth2 => ("bob", token("bob", "token-1")),
+            Mechanism::XOAuth2 | Mechanism::OAuthBearer => ("bob", token("bob", "token-1")),
             _ => ("alice", password("alice", "alice's password")),
         };
         let dialer = dialer(dovecot.authority(), way.port, Deadlines::default(), POLL);
@@ -49,7 +52,12 @@ async fn every_way_in_and_a_mail() {
         assert_eq!(uid_next(connection.mailbox()), seen[by_token]);
         connection.close().await;
     }
-    assert_eq!((dovecot.logins("alice"), dovecot.logins("bob")), (4, 2));
+    assert_eq!((dovecot.logins("alice"), dovecot.logins("bob")), (6, 3));
+    for (method, times) in [("SCRAM-SHA-256", 2), ("OAUTHBEARER", 1), ("XOAUTH2", 2), ("PLAIN", 4)] {
+        let marked = format!("method={method},");
+        let seen = dovecot.log().lines().filter(|line| line.contains(&marked) && line.contains("Login: ")).count();
+        assert_eq!(seen, times, "{method}: {}", dovecot.log());
+    }
 }
 
 #[tokio::test]
@@ -108,10 +116,12 @@ async fn renewal_keeps_the_watch() {
 #[tokio::test]
 async fn refusals() {
     let Some(dovecot) = dovecot(DovecotOptions::default()).await else { return };
-    for mechanism in [Mechanism::Plain, Mechanism::Login, Mechanism::XOAuth2] {
+    for mechanism in
+        [Mechanism::Plain, Mechanism::Login, Mechanism::ScramSha256, Mechanism::XOAuth2, Mechanism::OAuthBearer]
+    {
         let way = imaps(&dovecot, mechanism);
         let credential = match mechanism {
-            Mechanism::XOAuth2 => token("alice", "no such token"),
+            Mechanism::XOAuth2 | Mechanism::OAuthBearer => token("alice", "no such token"),
             _ => password("alice", "not her password"),
         };
         let dialer = dialer(dovecot.authority(), way.port, Deadlines::default(), POLL);
@@ -120,7 +130,7 @@ async fn refusals() {
         assert!(failure.evidence.as_str().contains("[AUTHENTICATIONFAILED]"), "{failure}");
         // A secret of the wrong kind isn't even tried.
         let other = match mechanism {
-            Mechanism::XOAuth2 => password("alice", "alice's password"),
+            Mechanism::XOAuth2 | Mechanism::OAuthBearer => password("alice", "alice's password"),
             _ => token("alice", "token"),
         };
         let failure = dialer.connect(&way, &other).await.err().unwrap();
@@ -143,6 +153,49 @@ async fn mechanisms_that_are_not_offered() {
     let failure = dialer.connect(&way, &token("alice", "token")).await.err().unwrap();
     assert_eq!(failure.code, FailureCode::LoginDisabled, "{failure}");
     assert_eq!(dovecot.refused_logins("alice"), 0);
+}
+
+/// SCRAM is offered, and refused to Carol, whose password is kept so that it can't be done: her second log-in is by PLAIN. Who
+/// has a wrong password is refused twice all the same, and no oftener.
+#[tokio::test]
+async fn where_scram_is_refused_the_next_login_is_by_plain() {
+    let carol = "passdb {\n  driver = static\n  mechanisms = plain\n  args = password=carol's\n}\n".to_owned();
+    let options = DovecotOptions { extra_configuration: carol, ..DovecotOptions::default() };
+    let Some(dovecot) = dovecot(options).await else { return };
+    let way = imaps(&dovecot, Mechanism::Auto);
+    let dialer_of = || dialer(dovecot.authority(), way.port, Deadlines::default(), POLL);
+    let (first, right) = (dialer_of(), password("carol", "carol's"));
+    let failure = first.connect(&way, &right).await.err().unwrap();
+    assert_eq!(failure.code, FailureCode::LoginRefused, "{failure}");
+    for _ in 0..2 {
+        first.connect(&way, &right).await.unwrap().close().await;
+    }
+    let refused =
+        |line: &str, user: &str| line.contains("auth failed, 1 attempts") && line.contains(&format!("user=<{user}>"));
+    let refusals = |user: &str| dovecot.log().lines().filter(|line| refused(line, user)).count();
+    assert_eq!((dovecot.logins("carol"), refusals("carol")), (2, 1), "{}", dovecot.log());
+    let (second, wrong) = (dialer_of(), password("alice", "not hers"));
+    for _ in 0..2 {
+        let failure = second.connect(&way, &wrong).await.err().unwrap();
+        assert_eq!(failure.code, FailureCode::LoginRefused, "{failure}");
+    }
+    // SCRAM, and then PLAIN, which is the last of them.
+    let last = |line: &str| refused(line, "alice") && line.contains("method=PLAIN");
+    assert!(dovecot.wait_for_log(imap_support::PATIENCE, last).await.is_some(), "{}", dovecot.log());
+    assert_eq!(refusals("alice"), 2, "{}", dovecot.log());
+}
+
+/// Dovecot offers ID, and is told who we are, before anything is opened.
+#[tokio::test]
+async fn it_is_told_who_we_are() {
+    let log = "imap_id_log = *\nlogin_log_format_elements = user=<%u> method=%m\n".to_owned();
+    let options = DovecotOptions { extra_configuration: log, ..DovecotOptions::default() };
+    let Some(dovecot) = dovecot(options).await else { return };
+    let way = imaps(&dovecot, Mechanism::Plain);
+    let dialer = dialer(dovecot.authority(), way.port, Deadlines::default(), POLL);
+    dialer.connect(&way, &password("alice", "alice's password")).await.unwrap().close().await;
+    let told = dovecot.wait_for_log(imap_support::PATIENCE, |line| line.contains("name=pinger")).await;
+    assert!(told.is_some(), "{}", dovecot.log());
 }
 
 #[tokio::test]

@@ -123,7 +123,7 @@ failure_codes! {
         "Register again; the app seals the credential for a current key.";
     CredentialMismatch, "CREDENTIAL_MISMATCH", CredentialUnusable,
         "The credential is of a kind that the mechanism can't use.",
-        "Use a password for PLAIN and LOGIN, an access token for XOAUTH2.";
+        "Use a password for PLAIN, LOGIN and SCRAM, an access token for XOAUTH2 and OAUTHBEARER.";
     Internal, "INTERNAL", Transport,
         "Pinger itself had a fault.",
         "Nothing needs to be done; we try again. If it stays, tell the operator.";

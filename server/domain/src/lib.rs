@@ -10,6 +10,7 @@ mod life;
 mod login_budget;
 mod machine;
 mod mail;
+mod poll;
 mod push;
 mod registration;
 mod time;
@@ -20,6 +21,7 @@ pub use life::{Connect, EndReason, Life, Phase, State};
 pub use login_budget::{AccountKey, Admission, LoginBudget, LoginOutcome, LoginRules};
 pub use machine::{Dice, Effects, Event, Rules};
 pub use mail::{Baseline, HostName, ImapTarget, MailTarget, Mailbox, Mechanism, News, Security, TargetError};
+pub use poll::{PollBounds, Rhythm};
 pub use push::{
     ApnsEnvironment, ApnsPushType, ApnsTarget, Delivery, PushKind, PushOutcome, PushReason, PushTarget, TokenError,
 };

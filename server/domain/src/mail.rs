@@ -81,6 +81,35 @@ pub enum Mechanism {
     Login,
     /// AUTHENTICATE XOAUTH2.
     XOAuth2,
+    /// AUTHENTICATE SCRAM-SHA-256 (RFC 7677).
+    ScramSha256,
+    /// AUTHENTICATE OAUTHBEARER (RFC 7628).
+    OAuthBearer,
+    /// The best that the server offers and the credential fits.
+    Auto,
+}
+
+impl Mechanism {
+    /// All of them.
+    pub const ALL: &'static [Self] =
+        &[Self::Plain, Self::Login, Self::XOAuth2, Self::ScramSha256, Self::OAuthBearer, Self::Auto];
+
+    /// The stable name, as the store has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Login => "login",
+            Self::XOAuth2 => "xoauth2",
+            Self::ScramSha256 => "scram_sha_256",
+            Self::OAuthBearer => "oauthbearer",
+            Self::Auto => "auto",
+        }
+    }
+
+    /// Finds a mechanism by its stable name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|mechanism| mechanism.as_str() == text)
+    }
 }
 
 /// A mailbox on an IMAP server.

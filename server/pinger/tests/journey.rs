@@ -97,7 +97,7 @@ async fn each_way_to_connect_and_to_log_in() {
 async fn without_idle_the_mailbox_is_polled() {
     let world = World::new().await;
     let dovecot = dovecot(&world, false).await;
-    world.configure(&ports(&dovecot), "poll_seconds = 1", "");
+    world.configure(&ports(&dovecot), "poll_seconds = 1\npoll_max_seconds = 1", "");
     let server = world.serve().await;
     let mut phone = Phone::new(&server, &alice(&dovecot)).await;
     phone.register().await.unwrap();

@@ -153,12 +153,7 @@ impl NewSession {
             }
             .to_owned(),
             mail_mailbox: imap.mailbox.clone(),
-            mail_mechanism: match imap.mechanism {
-                Mechanism::Plain => "plain",
-                Mechanism::Login => "login",
-                Mechanism::XOAuth2 => "xoauth2",
-            }
-            .to_owned(),
+            mail_mechanism: imap.mechanism.as_str().to_owned(),
             box_key_id: Some(credential.key_id.to_string()),
             box_encapsulated_key: Some(credential.encapsulated_key.to_vec()),
             box_ciphertext: Some(credential.ciphertext),
@@ -312,12 +307,7 @@ impl session::Model {
                 _ => return Err(self.corrupt("mail_security")),
             },
             mailbox: self.mail_mailbox.clone(),
-            mechanism: match self.mail_mechanism.as_str() {
-                "plain" => Mechanism::Plain,
-                "login" => Mechanism::Login,
-                "xoauth2" => Mechanism::XOAuth2,
-                _ => return Err(self.corrupt("mail_mechanism")),
-            },
+            mechanism: Mechanism::parse(&self.mail_mechanism).ok_or_else(|| self.corrupt("mail_mechanism"))?,
         }))
     }
 

@@ -70,6 +70,8 @@ kinds! {
     Failed = "failed",
     /// The session ended. Detail: the reason, one of [`EndReason`].
     Ended = "ended",
+    /// The server's IDLE kept quiet about mail, and the mailbox is polled from now on.
+    IdleDistrusted = "idle_distrusted",
     /// Staff asked for a ping.
     PingForced = "ping_forced",
     /// What a forced ping found. Detail: a failure as above, or nothing; a: UIDNEXT before; b: UIDNEXT after.

@@ -15,9 +15,9 @@ pub struct Credential {
 /// What proves an account.
 #[derive(Clone, Debug)]
 pub enum Secret {
-    /// A password, for PLAIN and LOGIN: 1 to 1,024 bytes.
+    /// A password, for PLAIN, LOGIN and SCRAM: 1 to 1,024 bytes.
     Password(SecretString),
-    /// An OAuth 2.0 access token, for XOAUTH2: 1 to 8,192 bytes.
+    /// An OAuth 2.0 access token, for XOAUTH2 and OAUTHBEARER: 1 to 8,192 bytes.
     AccessToken(SecretString),
 }
 
@@ -25,10 +25,11 @@ impl Credential {
     /// Whether the mechanism can use this kind of secret.
     pub fn suits(&self, mechanism: Mechanism) -> bool {
         match (&self.secret, mechanism) {
-            (Secret::Password(_), Mechanism::Plain | Mechanism::Login) => true,
-            (Secret::AccessToken(_), Mechanism::XOAuth2) => true,
-            (Secret::Password(_), Mechanism::XOAuth2) => false,
-            (Secret::AccessToken(_), Mechanism::Plain | Mechanism::Login) => false,
+            (_, Mechanism::Auto) => true,
+            (Secret::Password(_), Mechanism::Plain | Mechanism::Login | Mechanism::ScramSha256) => true,
+            (Secret::AccessToken(_), Mechanism::XOAuth2 | Mechanism::OAuthBearer) => true,
+            (Secret::Password(_), Mechanism::XOAuth2 | Mechanism::OAuthBearer) => false,
+            (Secret::AccessToken(_), Mechanism::Plain | Mechanism::Login | Mechanism::ScramSha256) => false,
         }
     }
 

@@ -10,6 +10,7 @@ mod credential;
 mod key_set;
 mod passkey_key;
 mod ring;
+mod scram;
 mod sealer;
 mod token;
 
@@ -18,5 +19,6 @@ pub use credential::{Credential, Secret};
 pub use key_set::{KeySetError, verify_key_set};
 pub use passkey_key::PasskeyKey;
 pub use ring::{KeyError, KeyRing};
+pub(crate) use scram::{ScramProof, scram_nonce};
 pub use sealer::{SecretOpenError, SecretSealError, SecretSealer};
 pub use token::TokenError;

@@ -5,17 +5,19 @@
 
 pub mod guard;
 mod hold_off;
+mod idle;
 pub mod imap;
 mod load;
 mod pace;
+mod poll;
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{
-    AccountKey, Connect, Event, Evidence, Failure, FailureCode, HostName, Life, LoginOutcome, MailTarget, Mailbox,
-    SessionId,
+    AccountKey, Admission, Connect, Event, Evidence, Failure, FailureCode, HostName, Life, LoginOutcome, MailTarget,
+    Mailbox, SessionId,
 };
 use proto::trace;
 use store::{Claimed, Note, SessionRecord, Store, StoreError, TimelineKind};
@@ -26,12 +28,14 @@ use tracing::{Instrument as _, Span};
 
 use crate::handle::{Ping, PingReport};
 use crate::session::{Held, Sessions, Watches};
-use crate::telemetry::{CONNECT, DEADLINE, MAIL, episode};
+use crate::telemetry::{CONNECT, episode};
 use crate::vault::{Binding, KeyRing, OpenError};
 use hold_off::judged;
 use imap::{Connection, Dialer, Dialled, Handshake};
 use pace::Turn;
 pub(crate) use pace::{Pace, PaceRules};
+pub(crate) use poll::PollRules;
+use poll::Polling;
 
 /// The pause after the store failed.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -43,6 +47,8 @@ pub(crate) struct Watcher {
     pub(crate) dialer: Dialer,
     /// Whose turn it is to connect.
     pub(crate) pace: Arc<Pace>,
+    /// How mailboxes are polled that nobody tells about.
+    pub(crate) polls: PollRules,
 }
 
 /// Why an open connection is watched no longer.
@@ -51,17 +57,19 @@ enum Left {
     Ended,
     /// The session no longer wants a connection, or there was a fault.
     Closed,
+    /// The mailbox is polled, and there is no connection until then.
+    Resting(Instant),
     /// We are to stop.
     Stopped,
 }
 
-/// What woke an idling watch.
-enum Woken {
-    /// With the mailbox, if an episode is open in which the server was asked.
-    Server(Result<Option<Mailbox>, Failure>),
-    Deadline,
-    Call,
-    Stop,
+/// What may interrupt a watch.
+#[derive(Clone, Copy)]
+struct Calls<'a> {
+    /// The store has news of the session.
+    wake: &'a Notify,
+    /// We are to stop.
+    stop: &'a CancellationToken,
 }
 
 /// A ping that staff asked for, if they did, and the session's life before it.
@@ -117,6 +125,8 @@ impl Watcher {
         }
         // Whoever waits for their turn to connect holds nothing yet: after a restart that is nearly everybody.
         let mut connects = true;
+        // What outlives a connection to a server that is polled.
+        let mut polling: Option<Box<Polling>> = None;
         loop {
             let turn = match connects {
                 true => Box::pin(self.turn(id, host.take(), stop)).await,
@@ -135,7 +145,7 @@ impl Watcher {
                     let turn = Box::pin(self.turn(id, None, stop)).await;
                     let Some(turn) = turn else { return };
                     connects = false;
-                    self.attend(record, &mut held, turn, ping, wake, stop).await
+                    self.attend(record, &mut held, turn, ping, &mut polling, Calls { wake, stop }).await
                 }
                 (Connect::No, turn) => {
                     drop((record, turn));
@@ -149,13 +159,20 @@ impl Watcher {
                 }
                 (Connect::ForBaseline | Connect::ToWatch, Some(turn)) => {
                     connects = false;
-                    self.attend(record, &mut held, turn, None, wake, stop).await
+                    self.attend(record, &mut held, turn, None, &mut polling, Calls { wake, stop }).await
                 }
+            };
+            let left = match left {
+                Left::Resting(until) => {
+                    connects = true;
+                    self.rest(&mut held, until, wake, stop).await
+                }
+                left => left,
             };
             match left {
                 Left::Ended | Left::Stopped => return,
                 Left::Closed if stop.is_cancelled() => return,
-                Left::Closed => {}
+                Left::Closed | Left::Resting(_) => {}
             }
         }
     }
@@ -176,30 +193,36 @@ impl Watcher {
         held: &mut Held,
         mut turn: Turn,
         ping: Option<Ping>,
-        wake: &Notify,
-        stop: &CancellationToken,
+        polling: &mut Option<Box<Polling>>,
+        calls: Calls<'_>,
     ) -> Left {
         let account = AccountKey { host: record.mail.host().clone(), address_hash: record.address_hash.clone() };
         match self.sessions.logins.begin(account) {
             Ok(attempt) => turn.is_for(attempt),
             Err(admission) => {
                 drop(turn);
-                Box::pin(self.hold_off(record, held, ping, admission, stop)).await;
+                if matches!(admission, Admission::Spent { .. }) {
+                    polling.iter_mut().for_each(|polling| polling.failed());
+                }
+                Box::pin(self.hold_off(record, held, ping, admission, calls.stop)).await;
                 return Left::Closed;
             }
         }
         let renew_after = record.response_timeout;
         let registration = record.traceparent.clone();
         // Dialling is large and short: it lives in a box of its own, which is gone when it is done.
-        match Box::pin(self.connect(record, held, turn, ping, wake, stop)).await {
+        match Box::pin(self.connect(record, held, turn, ping, polling.as_deref(), calls)).await {
             Some(connection) if held.life.connect() == Connect::ToWatch => {
-                self.idle(connection, held, renew_after, registration.as_deref(), wake, stop).await
+                self.idle(connection, held, renew_after, registration.as_deref(), polling, calls).await
             }
             Some(connection) => {
                 Box::pin(connection.close()).await;
                 Left::Closed
             }
-            None => Left::Closed,
+            None => {
+                polling.iter_mut().for_each(|polling| polling.failed());
+                Left::Closed
+            }
         }
     }
 
@@ -247,8 +270,8 @@ impl Watcher {
         held: &mut Held,
         mut turn: Turn,
         ping: Option<Ping>,
-        wake: &Notify,
-        stop: &CancellationToken,
+        polling: Option<&Polling>,
+        Calls { wake, stop }: Calls<'_>,
     ) -> Option<Connection> {
         let span = episode!(CONNECT, held.id, record.traceparent.as_deref(), self.sessions.traced(held.id));
         if let Some(cause) = ping.as_ref().and_then(|ping| ping.actor.traceparent.as_deref()) {
@@ -286,7 +309,10 @@ impl Watcher {
                     if let Some(attempt) = attempt {
                         attempt.end(LoginOutcome::Accepted);
                     }
-                    self.tell_connected(held.id, began.elapsed(), connection.mailbox(), &handshake);
+                    // A connection for one poll is a poll, of which nobody hears.
+                    if !polling.is_some_and(Polling::has_rested) {
+                        self.tell_connected(held.id, began.elapsed(), connection.mailbox(), &handshake);
+                    }
                     self.report(held, Event::Connected(connection.mailbox()), stop).await;
                     self.tell_pinged(&forced, held, Ok(connection.mailbox()));
                     Some(connection)
@@ -368,115 +394,5 @@ impl Watcher {
         let credential = self.keys.open(sealed, &binding).map_err(unreadable)?;
         let MailTarget::Imap(imap) = &record.mail;
         self.dialer.connect_telling(imap, &credential, tell, handshake).await
-    }
-
-    /// A ping that staff asked for, on an open connection.
-    async fn ping(
-        &self,
-        connection: &mut Connection,
-        held: &mut Held,
-        ping: &Ping,
-        registration: Option<&str>,
-        stop: &CancellationToken,
-    ) -> Result<(), Failure> {
-        let span = episode!(MAIL, held.id, registration, self.sessions.traced(held.id));
-        if let Some(cause) = ping.actor.traceparent.as_deref() {
-            trace::link_to(&span, cause);
-        }
-        async {
-            let before = held.life.clone();
-            let forced = Forced { ping: Some(ping), before: &before };
-            match connection.ping().await {
-                Ok(mailbox) => {
-                    self.report(held, Event::Checked(mailbox), stop).await;
-                    self.tell_pinged(&forced, held, Ok(mailbox));
-                    Ok(())
-                }
-                Err(failure) => {
-                    self.tell_pinged(&forced, held, Err(&failure));
-                    Err(failure)
-                }
-            }
-        }
-        .instrument(span)
-        .await
-    }
-
-    /// Watches an open connection.
-    async fn idle(
-        &self,
-        mut connection: Connection,
-        held: &mut Held,
-        renew_after: Duration,
-        registration: Option<&str>,
-        wake: &Notify,
-        stop: &CancellationToken,
-    ) -> Left {
-        let since = Instant::now();
-        // The episode that began when the server hinted at news, until it has said what they are.
-        let mut mail: Option<Span> = None;
-        loop {
-            let Some(deadline) = held.life.deadline() else {
-                Box::pin(connection.close()).await;
-                return Left::Ended;
-            };
-            if held.life.connect() != Connect::ToWatch {
-                Box::pin(connection.close()).await;
-                return Left::Closed;
-            }
-            if let Some(ping) = self.watches().take_ping(held.id) {
-                if let Err(failure) = Box::pin(self.ping(&mut connection, held, &ping, registration, stop)).await {
-                    let span = episode!(CONNECT, held.id, registration, self.sessions.traced(held.id));
-                    Box::pin(self.fail(held, failure, since.elapsed(), stop).instrument(span)).await;
-                    return Left::Closed;
-                }
-                continue;
-            }
-            let woken = tokio::select! {
-                heard = hear(&mut connection, renew_after, mail.as_ref()) => Woken::Server(heard),
-                () = self.sessions.clock.sleep_until(deadline) => Woken::Deadline,
-                () = wake.notified() => Woken::Call,
-                () = stop.cancelled() => Woken::Stop,
-            };
-            match woken {
-                Woken::Server(Ok(None)) => {
-                    mail = Some(episode!(MAIL, held.id, registration, self.sessions.traced(held.id)))
-                }
-                Woken::Server(Ok(Some(mailbox))) => {
-                    let span = mail.take().unwrap_or_else(Span::none);
-                    Box::pin(self.report(held, Event::Checked(mailbox), stop).instrument(span)).await;
-                }
-                Woken::Server(Err(failure)) => {
-                    let span = mail
-                        .take()
-                        .unwrap_or_else(|| episode!(CONNECT, held.id, registration, self.sessions.traced(held.id)));
-                    Box::pin(self.fail(held, failure, since.elapsed(), stop).instrument(span)).await;
-                    return Left::Closed;
-                }
-                Woken::Deadline => {
-                    let span = episode!(DEADLINE, held.id, registration, self.sessions.traced(held.id));
-                    Box::pin(self.report(held, Event::Tick, stop).instrument(span)).await;
-                }
-                Woken::Call => match Box::pin(self.load(held.id, stop)).await {
-                    Some(record) => *held = Held::from(&record),
-                    None => return Left::Stopped,
-                },
-                Woken::Stop => return Left::Stopped,
-            }
-        }
-    }
-}
-
-/// Waits until there may be news; in an episode, has the server say what they are. It may be dropped at any moment, and
-/// called again.
-async fn hear(
-    connection: &mut Connection,
-    renew_after: Duration,
-    mail: Option<&Span>,
-) -> Result<Option<Mailbox>, Failure> {
-    match mail {
-        None => connection.changed(renew_after).await.map(|()| None),
-        // In a box, as it is short: the wait is what lasts.
-        Some(mail) => Box::pin(connection.news().instrument(mail.clone())).await.map(Some),
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn dialer(authority: &Authority, port: u16, deadlines: Deadlines, pol
     let folder = tempfile::tempdir().unwrap();
     let extra_ca = Some(authority.write(folder.path()).unwrap());
     let guard = Guard::new(vec!["127.0.0.0/8".parse().unwrap()], vec![port]);
-    Dialer::new(DialerSettings { extra_ca, guard, deadlines, poll_every }).unwrap()
+    Dialer::new(DialerSettings { extra_ca, guard, deadlines, poll_every, quirks: Vec::new(), contact: None }).unwrap()
 }
 
 /// The INBOX at an address.

@@ -127,7 +127,7 @@ ssl = yes
 ssl_cert = <{certificate}
 ssl_key = <{key}
 disable_plaintext_auth = yes
-auth_mechanisms = plain login xoauth2 oauthbearer
+auth_mechanisms = plain login scram-sha-256 xoauth2 oauthbearer
 auth_verbose = yes
 auth_failure_delay = 0
 first_valid_uid = 1
@@ -139,7 +139,7 @@ recipient_delimiter = +
 lmtp_save_to_detail_mailbox = yes
 passdb {{
   driver = passwd-file
-  mechanisms = plain login
+  mechanisms = plain login scram-sha-256
   args = username_format=%u {folder}/users
 }}
 passdb {{

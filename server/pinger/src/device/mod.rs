@@ -139,8 +139,10 @@ fn pin(options: &RegisterOptions, known: Option<&State>) -> Result<Option<[u8; 3
 
 fn credential(options: &RegisterOptions, environment: &Environment) -> Result<Credential, DeviceError> {
     let (prompt, wrap): (_, fn(_) -> _) = match options.mechanism {
-        Mechanism::Plain | Mechanism::Login => ("Password", Secret::Password),
-        Mechanism::Xoauth2 => ("Access token", Secret::AccessToken),
+        Mechanism::Plain | Mechanism::Login | Mechanism::ScramSha256 | Mechanism::Auto => {
+            ("Password", Secret::Password)
+        }
+        Mechanism::Xoauth2 | Mechanism::Oauthbearer => ("Access token", Secret::AccessToken),
     };
     let secret = secret::password(options.password_file.as_deref(), environment, prompt)?;
     Ok(Credential { username: options.username.clone().into(), secret: wrap(secret) })

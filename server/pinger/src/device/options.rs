@@ -91,7 +91,8 @@ pub(super) struct RegisterOptions {
     #[arg(long, default_value = "INBOX", value_name = "NAME")]
     pub(super) mailbox: String,
 
-    /// How to log in: with a password, or, for xoauth2, with an access token.
+    /// How to log in: with a password, or, for xoauth2 and oauthbearer, with an access token. auto takes a password, and
+    /// the best way that the server offers.
     #[arg(long, value_enum, default_value_t = Mechanism::Plain)]
     pub(super) mechanism: Mechanism,
 
@@ -211,7 +212,10 @@ choices! {
     /// How an IMAP connection is encrypted.
     Security -> ImapSecurity { Tls -> Tls, Starttls -> Starttls, }
     /// How to log in.
-    Mechanism -> ImapMechanism { Plain -> Plain, Login -> Login, Xoauth2 -> Xoauth2, }
+    Mechanism -> ImapMechanism {
+        Plain -> Plain, Login -> Login, Xoauth2 -> Xoauth2,
+        ScramSha256 -> ScramSha256, Oauthbearer -> Oauthbearer, Auto -> Auto,
+    }
     /// One of Apple's environments.
     Environment -> ApnsEnvironment { Production -> Production, Development -> Development, }
     /// How a device is woken.

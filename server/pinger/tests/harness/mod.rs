@@ -332,7 +332,9 @@ impl Phone {
         let port = u16::try_from(imap.port).unwrap_or(0);
         let binding = Binding::new(&self.request.user_id, &device, &self.request.context, &imap.host, port);
         let secret = match self.account.mechanism {
-            v1::ImapMechanism::Xoauth2 => Secret::AccessToken(self.account.secret.clone().into()),
+            v1::ImapMechanism::Xoauth2 | v1::ImapMechanism::Oauthbearer => {
+                Secret::AccessToken(self.account.secret.clone().into())
+            }
             _ => Secret::Password(self.account.secret.clone().into()),
         };
         let credential = Credential { username: self.account.username.clone().into(), secret };

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use super::connection::{Patience, Watch};
 use super::examine::Opened;
+use super::host::Host;
 use super::wire::Wire;
 
 /// A mailbox, and what its server has told the client of it.
@@ -121,7 +122,7 @@ async fn play(pipe: usize, idle: bool, acts: Vec<Act>) {
         news: false,
     };
     let patience = Patience { command: Duration::from_secs(3600), poll_every: Duration::from_secs(1) };
-    let mut watch = Watch::new(Wire::new(ours, 0), opened, "\"INBOX\"".into(), idle, patience);
+    let mut watch = Watch::new(Wire::new(ours, 0), opened, "\"INBOX\"".into(), idle, patience, Host::unknown());
     let local = tokio::task::LocalSet::new();
     local
         .run_until(async {

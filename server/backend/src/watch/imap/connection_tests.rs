@@ -43,7 +43,7 @@ fn watch(idle: bool) -> (Watch<DuplexStream>, Server) {
     let number = |number| NonZeroU32::new(number).unwrap();
     let mailbox = Mailbox { uid_validity: number(7), uid_next: number(5), highest_modseq: None };
     let opened = Opened { mailbox, exists: 4, news: false };
-    let watch = Watch::new(Wire::new(ours, 0), opened, "\"INBOX\"".into(), idle, PATIENCE);
+    let watch = Watch::new(Wire::new(ours, 0), opened, "\"INBOX\"".into(), idle, PATIENCE, Host::unknown());
     (watch, Server(BufReader::new(theirs)))
 }
 
@@ -263,6 +263,104 @@ fn a_watch_is_small() {
         "\"INBOX\"".into(),
         true,
         PATIENCE,
+        Host::unknown(),
     );
     assert!(size_of_val(&watch) <= 320, "{}", size_of_val(&watch));
+}
+
+/// IDLE that keeps quiet about mail twice in a row is given up; a poll that finds nothing says so.
+#[tokio::test(start_paused = true)]
+async fn an_idle_that_lies_twice_is_given_up() {
+    let (mut watch, mut server) = watch(true);
+    let mut tag = 0;
+    for uid in [5, 6] {
+        assert!(watch.dialogue.idles());
+        let script = async {
+            server.expect(&format!("b{} IDLE", tag + 1)).await;
+            server.say(&["+ idling"]).await;
+            server.expect("DONE").await;
+            server.say(&[&format!("b{} OK", tag + 1)]).await;
+            server.expect(&format!("b{} NOOP", tag + 2)).await;
+            server.say(&[&format!("* {uid} EXISTS"), &format!("b{} OK", tag + 2)]).await;
+            server.expect(&format!("b{} UID FETCH {uid}:* (UID)", tag + 3)).await;
+            server.say(&[&format!("* {uid} FETCH (UID {uid})"), &format!("b{} OK", tag + 3)]).await;
+        };
+        let (mailbox, ()) = tokio::join!(watch.next(RENEW), script);
+        assert_eq!(mailbox.unwrap().uid_next.get(), uid + 1);
+        tag += 3;
+    }
+    assert!(!watch.dialogue.idles() && watch.lies == LIES);
+    let begin = Instant::now();
+    watch.pause = Duration::from_secs(100);
+    let script = async {
+        server.expect("b7 NOOP").await;
+        assert_eq!(begin.elapsed().as_secs(), 100);
+        server.say(&["b7 OK"]).await;
+        server.expect("b8 UID FETCH 7:* (UID)").await;
+        server.say(&["* 6 FETCH (UID 6)", "b8 OK"]).await;
+    };
+    let (polled, ()) = tokio::join!(watch.changed(RENEW), script);
+    assert_eq!(polled.unwrap(), Changed::Polled);
+}
+
+/// A server that tells, if only on DONE, is no liar; and one lie is forgiven by the truth.
+#[tokio::test(start_paused = true)]
+async fn an_idle_that_tells_late_is_trusted() {
+    let (mut watch, mut server) = watch(true);
+    watch.lies = 1;
+    let script = async {
+        server.expect("b1 IDLE").await;
+        server.say(&["+ idling"]).await;
+        server.expect("DONE").await;
+        server.say(&["* 5 EXISTS", "b1 OK"]).await;
+        for tag in [2, 3] {
+            let mut line = String::new();
+            server.0.read_line(&mut line).await.unwrap();
+            let fetched = if line.contains("FETCH") { "* 5 FETCH (UID 5)" } else { "* 0 RECENT" };
+            server.say(&[fetched, &format!("b{tag} OK")]).await;
+        }
+    };
+    let (mailbox, ()) = tokio::join!(watch.next(RENEW), script);
+    assert_eq!(mailbox.unwrap().uid_next.get(), 6);
+    assert_eq!(watch.lies, 0);
+    assert!(watch.dialogue.idles());
+}
+
+/// Messages that go while IDLE lasts are no news, and hide none.
+#[tokio::test(start_paused = true)]
+async fn expunge_in_idle() {
+    let (mut watch, mut server) = watch(true);
+    let script = async {
+        server.expect("b1 IDLE").await;
+        server.say(&["+ idling", "* 1 EXPUNGE", "* 1 EXPUNGE", "* 2 EXISTS", "* 3 EXISTS"]).await;
+        server.expect("DONE").await;
+        server.say(&["b1 OK"]).await;
+        server.expect("b2 UID FETCH 5:* (UID)").await;
+        server.say(&["* 3 FETCH (UID 5)", "b2 OK"]).await;
+    };
+    let (mailbox, ()) = tokio::join!(watch.next(RENEW), script);
+    assert_eq!(mailbox.unwrap().uid_next.get(), 6);
+}
+
+/// Two connections that were cut after the same silence teach the host's next ones to renew IDLE before that.
+#[tokio::test(start_paused = true)]
+async fn cuts_are_learnt_from() {
+    let host = Host::unknown();
+    for bye in [false, true] {
+        let (mut watch, mut server) = watch(true);
+        watch.host = Arc::clone(&host);
+        let script = async {
+            server.expect("b1 IDLE").await;
+            server.say(&["+ idling"]).await;
+            tokio::time::sleep(Duration::from_secs(600)).await;
+            if bye {
+                server.say(&["* BYE idle for too long"]).await;
+            }
+            drop(server);
+        };
+        let (failure, ()) = tokio::join!(watch.next(RENEW), script);
+        let expect = if bye { FailureCode::ServerBye } else { FailureCode::ConnectionLost };
+        assert_eq!(failure.unwrap_err().code, expect);
+    }
+    assert_eq!(host.renew().as_secs(), 480);
 }

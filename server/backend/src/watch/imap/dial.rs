@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use domain::{Evidence, Failure, FailureCode, HostName, ImapTarget, Security};
+use domain::{Evidence, Failure, FailureCode, HostName, ImapTarget, Mechanism, Security};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -19,9 +19,10 @@ use tracing::Instrument;
 use super::connection::{Patience, Watch};
 use super::examine::examine;
 use super::handshake::{Handshake, Recorder};
+use super::hello::{agree_on_names, identify};
 use super::login::{Login, Tap};
 use super::refusal::failure;
-use super::{Connection, Dialer, Dialled, name, note, span};
+use super::{Connection, Dialer, Dialled, note, socket, span};
 use crate::vault::Credential;
 
 /// Why there is no dialer.
@@ -85,6 +86,7 @@ impl Dialer {
         // A credential that can't fit needs no connection to find out.
         let login = Login::new(target.mechanism, credential)?;
         let recorder = Recorder { handshake, login: &login };
+        let host = self.hosts.get(&target.host, target.port);
         let addresses = self.guard.resolve(&target.host, target.port).await?;
         if let Some(first) = addresses.first() {
             tell(Dialled::Resolved(first.ip()));
@@ -101,13 +103,23 @@ impl Dialer {
 
         tell(Dialled::Connected);
         let logging_in = span!("imap.login", target.host, target.port);
-        let offered = tap.login(&self.deadlines).instrument(logging_in.clone()).await;
+        let offered = tap.login(&self.deadlines, host.doubts_scram()).instrument(logging_in.clone()).await;
         note(&logging_in, &offered);
-        let idle = offered?.idle;
+        if target.mechanism == Mechanism::Auto
+            && offered.as_ref().is_err_and(|failure| failure.code == FailureCode::LoginRefused)
+        {
+            host.refused_best_way();
+        }
+        let offered = offered?;
+        let idle = offered.idle && host.idles();
         tell(Dialled::LoggedIn);
 
         let mut wire = tap.into_wire();
-        let name = name::quoted(&target.mailbox);
+        if offered.id || host.needs_id() {
+            identify(&mut wire, &self.identity, self.deadlines.command, recorder).await?;
+        }
+        let naming = agree_on_names(&mut wire, &target.mailbox, &offered, self.deadlines.command, recorder).await?;
+        let name = naming.quoted(&target.mailbox);
         let opening = span!("imap.examine", target.host, target.port);
         let opened = examine(&mut wire, &name, self.deadlines.command, recorder).instrument(opening.clone()).await;
         note(&opening, &opened);
@@ -119,8 +131,7 @@ impl Dialer {
             failure
         })?;
         tell(Dialled::Opened);
-        let watch = Watch::new(wire, opened, name.into_boxed_str(), idle, patience);
-        Ok(Connection::new(watch, target.host.clone(), target.port))
+        Ok(Connection::new(Watch::new(wire, opened, name.into_boxed_str(), idle, patience, host)))
     }
 
     /// Connects to the first of these addresses that takes it.
@@ -130,9 +141,8 @@ impl Dialer {
             recorder.said(&format!("connects to {address}"));
             match timeout(self.deadlines.connect, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
-                    // Commands are small, and each waits for its answer.
-                    if let Err(error) = stream.set_nodelay(true) {
-                        tracing::debug!(error = %error, "can't switch off Nagle's algorithm");
+                    if let Err(error) = socket::prepare(&stream) {
+                        tracing::debug!(error = %error, "can't set options of a socket");
                     }
                     return Ok(stream);
                 }

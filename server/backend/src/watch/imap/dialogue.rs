@@ -77,6 +77,8 @@ pub(super) struct Dialogue {
     due: bool,
     /// Questions answered so far.
     answers: u32,
+    /// IDLE has told of mail since that was last asked.
+    told_in_idle: bool,
 }
 
 impl Dialogue {
@@ -93,6 +95,7 @@ impl Dialogue {
             check: false,
             due: false,
             answers: 0,
+            told_in_idle: false,
         }
     }
 
@@ -140,6 +143,21 @@ impl Dialogue {
     /// How many questions were answered.
     pub(super) fn answers(&self) -> u32 {
         self.answers
+    }
+
+    /// Whether IDLE has told of mail since this was last asked.
+    pub(super) fn take_told_in_idle(&mut self) -> bool {
+        std::mem::take(&mut self.told_in_idle)
+    }
+
+    /// Whether IDLE is worth trying.
+    pub(super) fn idles(&self) -> bool {
+        self.idle
+    }
+
+    /// From now on, the mailbox is polled.
+    pub(super) fn distrust_idle(&mut self) {
+        self.idle = false;
     }
 
     /// The next thing to send, if it is our turn or the server is idling for nothing.
@@ -199,8 +217,9 @@ impl Dialogue {
             }
             Line::Exists(exists) => {
                 // In IDLE, no server repeats it for nothing; elsewhere, some do.
-                self.hint |=
-                    exists != self.exists || matches!(self.command, Some(Command::Idle { .. } | Command::Done));
+                let idling = matches!(self.command, Some(Command::Idle { .. } | Command::Done));
+                self.hint |= exists != self.exists || idling;
+                self.told_in_idle |= idling;
                 self.exists = exists;
             }
             Line::Expunge => self.exists = self.exists.saturating_sub(1),

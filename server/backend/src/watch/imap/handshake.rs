@@ -21,6 +21,9 @@ const MAX: usize = 2048;
 /// So much of that may be used up by what says little; the rest is for lines that end something.
 const CHATTER: usize = 1500;
 
+/// So much of it may be used up when the server tells what the mailbox is, which is what it was all for.
+const USEFUL: usize = 1900;
+
 /// The most characters of a line.
 const LINE_MAX: usize = 400;
 
@@ -112,6 +115,11 @@ impl Recorder<'_> {
             Line::Continue => (CHATTER, true),
             Line::Tagged { .. } | Line::Bye { .. } | Line::NotImap | Line::PreAuth => (MAX, false),
             Line::Remark { text } if code(text).is_some_and(|code| code.starts_with(b"PERMANENTFLAGS")) => return,
+            Line::Remark { text }
+                if code(text).is_some_and(|code| code.starts_with(b"UIDNEXT") || code.starts_with(b"UIDVALIDITY")) =>
+            {
+                (USEFUL, false)
+            }
             Line::Remark { .. } | Line::Capability(_) | Line::Exists(_) | Line::Status { .. } => (CHATTER, false),
             Line::Other if line.get(..5).is_some_and(|head| head.eq_ignore_ascii_case(b"* ID ")) => (CHATTER, false),
             Line::Expunge | Line::Fetch { .. } | Line::Other => return,
@@ -162,6 +170,21 @@ fn common_name(name: &[u8]) -> Option<String> {
 }
 
 #[cfg(test)]
+impl Recorder<'static> {
+    /// One whose record nobody reads.
+    pub(super) fn unread() -> Self {
+        use crate::vault::{Credential, Secret};
+        let secret = Secret::Password("open sesame".into());
+        let credential = Box::leak(Box::new(Credential { username: "anna".into(), secret }));
+        let login = Login::new(domain::Mechanism::Plain, credential).unwrap();
+        Self {
+            handshake: Box::leak(Box::new(Handshake::begin(Timestamp::from_millis(0)))),
+            login: Box::leak(Box::new(login)),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use domain::Mechanism;
 
@@ -197,6 +220,11 @@ mod tests {
         check(b"a1 NO not OPEN Sesame", Some("[withheld: the server repeated the credential]"));
         check(
             b"* OK AGFubmEuYmVsbEBleGFtcGxlLm9yZwBvcGVuIHNlc2FtZQ",
+            Some("[withheld: the server repeated the credential]"),
+        );
+        // By a mechanism that isn't this login's.
+        check(
+            b"* OK dXNlcj1hbm5hLmJlbGxAZXhhbXBsZS5vcmcBYXV0aD1CZWFyZXIgb3BlbiBzZXNhbWUBAQ",
             Some("[withheld: the server repeated the credential]"),
         );
         check(b"+ eyJzdGF0dXMiOiI0MDAifQ==", Some("+ [challenge]"));

@@ -50,6 +50,18 @@ pub(super) struct Capabilities {
     pub(super) login_disabled: bool,
     pub(super) auth_plain: bool,
     pub(super) auth_xoauth2: bool,
+    pub(super) auth_scram_sha_256: bool,
+    pub(super) auth_oauthbearer: bool,
+    /// A first answer may stand in the line of AUTHENTICATE (RFC 4959).
+    pub(super) sasl_ir: bool,
+    /// Literals need not be asked for (RFC 7888), with `-` short ones.
+    pub(super) literal_plus: bool,
+    pub(super) literal_minus: bool,
+    /// It wants to know who we are (RFC 2971).
+    pub(super) id: bool,
+    /// Names may be UTF-8 (RFC 6855), once that is enabled; or must be.
+    pub(super) utf8: bool,
+    pub(super) utf8_only: bool,
 }
 
 impl Capabilities {
@@ -62,6 +74,16 @@ impl Capabilities {
                 b"LOGINDISABLED" => found.login_disabled = true,
                 b"AUTH=PLAIN" => found.auth_plain = true,
                 b"AUTH=XOAUTH2" => found.auth_xoauth2 = true,
+                b"AUTH=SCRAM-SHA-256" => found.auth_scram_sha_256 = true,
+                b"AUTH=OAUTHBEARER" => found.auth_oauthbearer = true,
+                b"SASL-IR" => found.sasl_ir = true,
+                b"LITERAL+" => found.literal_plus = true,
+                b"LITERAL-" => found.literal_minus = true,
+                b"ID" => found.id = true,
+                b"UTF8=ACCEPT" => found.utf8 = true,
+                b"UTF8=ONLY" => (found.utf8, found.utf8_only) = (true, true),
+                // What RFC 9051 has built in.
+                b"IMAP4REV2" => (found.idle, found.sasl_ir, found.literal_minus) = (true, true, true),
                 _ => {}
             }
         }

@@ -1,4 +1,4 @@
-//! From the greeting to the login, by async-imap over a tap.
+//! From the greeting to the login: the greeting and STARTTLS by async-imap over a tap, the login itself by `sasl`.
 //!
 //! async-imap is good at talking, but trusts servers: its buffer grows to 512 MB, its parser panics on some lines and
 //! overflows the stack on others, and its errors have lost the response codes. So it talks through a [`Tap`], which reads
@@ -9,10 +9,11 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use async_imap::{Authenticator, Client};
+use async_imap::Client;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use domain::{Evidence, Failure, FailureCode, Mechanism};
@@ -25,6 +26,8 @@ use super::Deadlines;
 use super::handshake::Recorder;
 use super::line::{Capabilities, Code, Line, Outcome};
 use super::refusal::{failure, known_code, retry_after, sorted};
+use super::sasl::{OAuthStatus, Refused, Way};
+use super::scram::escaped;
 use super::wire::{Wire, WireError};
 use crate::vault::{Credential, Secret};
 
@@ -33,6 +36,18 @@ const _: () = assert!(log::STATIC_MAX_LEVEL as usize <= log::LevelFilter::Debug 
 
 /// What a server may send before it is logged in to, in bytes. The largest providers send some 2,000.
 pub(super) const LOGIN_ALLOWANCE: usize = 256 * 1024;
+
+/// The tag of the command that logs in. async-imap's are another letter's.
+const LOGIN_TAG: &str = "s1";
+
+/// What a server says to a login.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// It wants more, and this is what it has to say.
+    Challenge(Vec<u8>),
+    /// The command has ended.
+    Ended(Outcome),
+}
 
 /// Stands between a server and async-imap.
 pub(super) struct Tap<'a, S> {
@@ -117,28 +132,78 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Tap<'a, S> {
     }
 
     /// Logs in, and answers what the server offers from now on.
-    pub(super) async fn login(&mut self, deadlines: &Deadlines) -> Result<Capabilities, Failure> {
+    pub(super) async fn login(&mut self, deadlines: &Deadlines, scram_doubted: bool) -> Result<Capabilities, Failure> {
         let login = self.recorder.login;
         let offered = self.capabilities(deadlines).await?;
-        let possible = match login.mechanism {
-            Mechanism::Plain => offered.auth_plain,
-            Mechanism::Login => !offered.login_disabled,
-            Mechanism::XOAuth2 => offered.auth_xoauth2,
-        };
-        if !possible {
-            return Err(failure(FailureCode::LoginDisabled, "the mechanism is not among the capabilities"));
-        }
+        let way = Way::choose(login, &offered, scram_doubted)?;
         // What is offered to somebody who is logged in is another matter (RFC 3501 §6.2.3).
         self.capabilities = None;
-        self.recorder.said(match login.mechanism {
-            Mechanism::Login => "LOGIN [credential]",
-            Mechanism::Plain => "AUTHENTICATE PLAIN [credential]",
-            Mechanism::XOAuth2 => "AUTHENTICATE XOAUTH2 [credential]",
-        });
-        match timeout(deadlines.command, login.run(&mut *self)).await {
-            Ok(true) => self.capabilities(deadlines).await,
-            Ok(false) => Err(self.failure(FailureCode::LoginRefused, Some(login))),
+        self.recorder.said(&format!("{} [credential]", way.command()));
+        match timeout(deadlines.command, way.take(&mut *self, login, &offered)).await {
+            Ok(Ok(())) => self.capabilities(deadlines).await,
+            Ok(Err(Refused::ByUs(failure))) => Err(failure),
+            Ok(Err(Refused::Said(status))) => Err(self.refused(login, status)),
             Err(_) => Err(silence(FailureCode::CommandTimeout, "no answer to the login", deadlines.command)),
+        }
+    }
+
+    fn refused(&mut self, login: &Login<'_>, status: Option<OAuthStatus>) -> Failure {
+        let mut failure = self.failure(FailureCode::LoginRefused, Some(login));
+        if let Some(status) = status.filter(|_| failure.code == FailureCode::LoginRefused) {
+            if status.is_servers_fault() {
+                failure.code = FailureCode::Throttled;
+            }
+            let said = format!("{} (status {})", failure.evidence.as_str(), status.as_str());
+            failure.evidence = login.redact(&said);
+        }
+        failure
+    }
+
+    /// Gives the login's command, and answers what the server says to it. None: nothing, and
+    /// [`failure`](Self::failure) knows why.
+    pub(super) async fn command_words(&mut self, words: &str) -> Option<Said> {
+        self.exchange(Zeroizing::new(format!("{LOGIN_TAG} {words}\r\n").into_bytes())).await
+    }
+
+    /// Says this within the login's command, once the server has asked. As [`command_words`](Self::command_words).
+    pub(super) async fn say(&mut self, words: Zeroizing<Vec<u8>>) -> Option<Said> {
+        self.recorder.said("[answer]");
+        self.exchange(words).await
+    }
+
+    async fn exchange(&mut self, words: Zeroizing<Vec<u8>>) -> Option<Said> {
+        self.wire.send(&words);
+        loop {
+            let heard = match self.wire.turn().await {
+                Ok(line) => {
+                    let said = match Line::parse(&line) {
+                        Line::Continue => {
+                            let challenge = line.get(1..).unwrap_or_default().trim_ascii();
+                            // What is not base64 is said to people.
+                            Some(Said::Challenge(BASE64_STANDARD.decode(challenge).unwrap_or_default()))
+                        }
+                        Line::Tagged { tag, outcome, .. } if tag == LOGIN_TAG.as_bytes() => Some(Said::Ended(outcome)),
+                        Line::Tagged { .. } => {
+                            self.last = line;
+                            self.fault = Some(Fault::NotImap);
+                            return None;
+                        }
+                        _ => None,
+                    };
+                    self.hear(line).map(|()| said)
+                }
+                Err(error) => Err(Fault::Wire(error)),
+            };
+            // Nothing of this is for async-imap.
+            self.handing.clear();
+            match heard {
+                Ok(Some(said)) => return Some(said),
+                Ok(None) => {}
+                Err(fault) => {
+                    self.fault = Some(fault);
+                    return None;
+                }
+            }
         }
     }
 
@@ -266,6 +331,9 @@ pub(super) struct Login<'a> {
     mechanism: Mechanism,
     username: &'a SecretString,
     secret: &'a SecretString,
+    is_token: bool,
+    /// What the server has heard of it.
+    sent: Mutex<Vec<Zeroizing<String>>>,
 }
 
 impl<'a> Login<'a> {
@@ -273,37 +341,58 @@ impl<'a> Login<'a> {
     /// `CREDENTIAL_MISMATCH`: the secret is of another kind, or has characters that the mechanism can't carry.
     pub(super) fn new(mechanism: Mechanism, credential: &'a Credential) -> Result<Self, Failure> {
         let (secret, unfit): (_, fn(char) -> bool) = match (mechanism, &credential.secret) {
-            // RFC 4616 §2
-            (Mechanism::Plain, Secret::Password(password)) => (password, |c| c == '\0'),
-            // RFC 3501 §9, quoted
-            (Mechanism::Login, Secret::Password(password)) => (password, |c| matches!(c, '\0' | '\r' | '\n')),
-            (Mechanism::XOAuth2, Secret::AccessToken(token)) => (token, |c| c.is_ascii_control()),
+            // RFC 4616 §2; a literal of LOGIN (RFC 3501 §9); no other has a place for it either.
+            (
+                Mechanism::Plain | Mechanism::Login | Mechanism::ScramSha256 | Mechanism::Auto,
+                Secret::Password(password),
+            ) => (password, |c| c == '\0'),
+            (Mechanism::XOAuth2 | Mechanism::OAuthBearer | Mechanism::Auto, Secret::AccessToken(token)) => {
+                (token, |c| c.is_ascii_control())
+            }
             _ => return Err(failure(FailureCode::CredentialMismatch, "a secret of another kind")),
         };
         let username = &credential.username;
         if username.expose_secret().contains(unfit) || secret.expose_secret().contains(unfit) {
             return Err(failure(FailureCode::CredentialMismatch, "a character that the mechanism can't carry"));
         }
-        Ok(Self { mechanism, username, secret })
+        let is_token = matches!(credential.secret, Secret::AccessToken(_));
+        Ok(Self { mechanism, username, secret, is_token, sent: Mutex::default() })
     }
 
-    /// Whether the server let us in.
-    async fn run<S: AsyncRead + AsyncWrite + Unpin + Send>(&self, tap: &mut Tap<'_, S>) -> bool {
-        let client = Client::new(tap);
-        let answers = Answers(Some(self.answer()));
-        match self.mechanism {
-            Mechanism::Login => client.login(self.username.expose_secret(), self.secret.expose_secret()).await.is_ok(),
-            Mechanism::Plain => client.authenticate("PLAIN", answers).await.is_ok(),
-            Mechanism::XOAuth2 => client.authenticate("XOAUTH2", answers).await.is_ok(),
-        }
+    /// The mechanism that was asked for.
+    pub(super) fn mechanism(&self) -> Mechanism {
+        self.mechanism
     }
 
-    /// What is sent to a SASL mechanism, before base64.
-    fn answer(&self) -> Zeroizing<Vec<u8>> {
+    /// Whether the secret is an access token, and no password.
+    pub(super) fn is_token(&self) -> bool {
+        self.is_token
+    }
+
+    /// Whether every mechanism takes name and secret as they are.
+    pub(super) fn is_ascii(&self) -> bool {
+        self.username().is_ascii() && self.secret.expose_secret().is_ascii()
+    }
+
+    pub(super) fn username(&self) -> &str {
+        self.username.expose_secret()
+    }
+
+    pub(super) fn secret_bytes(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(self.secret.expose_secret().as_bytes().to_vec())
+    }
+
+    /// What is sent to a SASL mechanism that says all at once, before base64.
+    pub(super) fn answer(&self, way: Way) -> Zeroizing<Vec<u8>> {
         let (username, secret) = (self.username.expose_secret().as_bytes(), self.secret.expose_secret().as_bytes());
-        Zeroizing::new(match self.mechanism {
-            Mechanism::Plain | Mechanism::Login => [b"\0", username, b"\0", secret].concat(),
-            Mechanism::XOAuth2 => [b"user=", username, b"\x01auth=Bearer ", secret, b"\x01\x01"].concat(),
+        Zeroizing::new(match way {
+            Way::Plain | Way::Login | Way::ScramSha256 => [b"\0", username, b"\0", secret].concat(),
+            Way::XOAuth2 => [b"user=", username, b"\x01auth=Bearer ", secret, b"\x01\x01"].concat(),
+            // RFC 7628 §3.1
+            Way::OAuthBearer => {
+                let name = escaped(self.username());
+                [b"n,a=", name.as_bytes(), b",\x01auth=Bearer ", secret, b"\x01\x01"].concat()
+            }
         })
     }
 
@@ -328,24 +417,26 @@ impl<'a> Login<'a> {
         Evidence::mask(said, Some(self.username.expose_secret()))
     }
 
-    /// Whether a text has the secret in it, plain in whatever case or as SASL has it.
+    /// Takes down what is sent of the credential, or of a proof that it is known, so that it is shown to nobody if the
+    /// server repeats it.
+    pub(super) fn sends(&self, encoded: &str) {
+        self.sent().push(Zeroizing::new(encoded.to_owned()));
+    }
+
+    fn sent(&self) -> MutexGuard<'_, Vec<Zeroizing<String>>> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a text has the secret in it, plain in whatever case or as SASL has it, or a proof of it.
     fn is_repeated_in(&self, said: &str) -> bool {
         let secret = self.secret.expose_secret().as_bytes();
-        let encoded = Zeroizing::new(BASE64_STANDARD.encode(self.answer()));
         let plain = !secret.is_empty()
             && said.as_bytes().windows(secret.len()).any(|window| window.eq_ignore_ascii_case(secret));
-        plain || said.contains(encoded.trim_end_matches('='))
-    }
-}
-
-/// Gives its answer once. Whatever the server asks after that gets an empty line, which is how XOAUTH2 has the server's
-/// error followed by its NO.
-struct Answers(Option<Zeroizing<Vec<u8>>>);
-
-impl Authenticator for Answers {
-    type Response = Zeroizing<Vec<u8>>;
-
-    fn process(&mut self, _challenge: &[u8]) -> Self::Response {
-        self.0.take().unwrap_or_default()
+        let has = |encoded: &str| said.contains(encoded.trim_end_matches('='));
+        plain
+            || [Way::Plain, Way::XOAuth2, Way::OAuthBearer]
+                .into_iter()
+                .any(|way| has(&Zeroizing::new(BASE64_STANDARD.encode(self.answer(way)))))
+            || self.sent().iter().any(|sent| has(sent))
     }
 }

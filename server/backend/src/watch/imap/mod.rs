@@ -11,10 +11,16 @@ mod dial;
 mod dialogue;
 mod examine;
 mod handshake;
+mod hello;
+mod host;
 mod line;
 mod login;
 mod name;
+pub mod quirk;
 mod refusal;
+mod sasl;
+mod scram;
+mod socket;
 mod wire;
 
 use std::net::IpAddr;
@@ -26,11 +32,14 @@ use domain::{Failure, FailureCode, ImapTarget};
 use tokio::time::timeout;
 use tracing::Instrument;
 
-pub use connection::Connection;
+pub use connection::{Changed, Connection};
 pub use dial::DialerError;
 pub use handshake::Handshake;
 pub(crate) use refusal::is_vague;
 
+use self::hello::Identity;
+use self::host::Hosts;
+use self::quirk::QuirkRule;
 use super::guard::Guard;
 use crate::vault::Credential;
 
@@ -86,8 +95,13 @@ pub struct DialerSettings {
     pub guard: Guard,
     /// How patient it is.
     pub deadlines: Deadlines,
-    /// How often a mailbox is asked for news where the server offers no IDLE.
+    /// How often a mailbox is asked for news where the server offers no IDLE, until
+    /// [`rest_for`](Connection::rest_for) says otherwise.
     pub poll_every: Duration,
+    /// What the operator knows of mail servers.
+    pub quirks: Vec<QuirkRule>,
+    /// Where the operators of mail servers can ask about us: a URL (`mailto:`, too).
+    pub contact: Option<String>,
 }
 
 /// How far a connection in the making has come.
@@ -110,6 +124,8 @@ pub struct Dialer {
     guard: Guard,
     deadlines: Deadlines,
     poll_every: Duration,
+    hosts: Hosts,
+    identity: Identity,
 }
 
 impl Dialer {
@@ -119,7 +135,9 @@ impl Dialer {
     /// When the extra file can't be read or has no certificate, or when there is no authority at all.
     pub fn new(settings: DialerSettings) -> Result<Self, DialerError> {
         let tls = dial::tls_config(settings.extra_ca.as_deref())?;
-        Ok(Self { tls, guard: settings.guard, deadlines: settings.deadlines, poll_every: settings.poll_every })
+        let DialerSettings { guard, deadlines, poll_every, quirks, contact, .. } = settings;
+        let (hosts, identity) = (Hosts::new(quirks), Identity::new(contact.as_deref()));
+        Ok(Self { tls, guard, deadlines, poll_every, hosts, identity })
     }
 
     /// Resolves, connects, encrypts, logs in and opens the mailbox, read-only. The answer's

@@ -9,11 +9,11 @@ use std::fmt;
 
 use domain::State;
 use sea_orm::sea_query::{Expr, SimpleExpr};
-use sea_orm::{ConnectionTrait as _, Order, QueryFilter as _, QueryOrder as _, QuerySelect as _, Select};
+use sea_orm::{ConnectionTrait, DbErr, Order, QueryFilter as _, QueryOrder as _, QuerySelect as _, Select};
 use uuid::Uuid;
 
-use crate::entity::session::{Column, Entity, Model};
-use crate::view::{SessionRow, without_secrets};
+use crate::entity::session::{Column, Entity};
+use crate::view::{self, SessionRow};
 use crate::{Count, SessionFilter, Store, StoreError};
 
 /// The most filters that are merged into one list.
@@ -145,16 +145,6 @@ pub struct SortCursor {
 }
 
 impl SortCursor {
-    fn of(row: &Model, by: SortBy) -> Self {
-        let key = match by {
-            SortBy::Registered => Key::Id,
-            SortBy::Changed => Key::Time(row.state_since),
-            SortBy::Next => Key::Time(row.next_at),
-            SortBy::Host => Key::Host(row.mail_host.clone()),
-        };
-        Self { key, id: row.id }
-    }
-
     /// Reads a cursor of a list that is sorted by `by`, as [`Display`](fmt::Display) writes it.
     pub fn parse(by: SortBy, text: &str) -> Option<Self> {
         let (key, id) = match by {
@@ -311,14 +301,33 @@ fn walk(filter: &SessionFilter, by: SortBy, direction: Direction, part: &ListPar
         Direction::Ascending => Order::Asc,
         Direction::Descending => Order::Desc,
     };
-    let mut query = without_secrets(filter.select());
+    // The place of each row alone, which the index has: see `view::rows`.
+    let mut query = filter.select().select_only().column(Column::Id);
     if let ListPart::After(cursor) | ListPart::Before(cursor) = part {
         query = query.filter(beyond(cursor, by, direction));
     }
     if let Some(column) = by.column() {
-        query = query.order_by(column, order.clone());
+        query = query.column(column).order_by(column, order.clone());
     }
     query.order_by(Column::Id, order).limit(limit)
+}
+
+/// The places of the rows that a walk comes to.
+async fn places(db: &impl ConnectionTrait, walk: Select<Entity>, by: SortBy) -> Result<Vec<SortCursor>, DbErr> {
+    Ok(match by {
+        SortBy::Registered => {
+            let rows: Vec<Uuid> = walk.into_tuple().all(db).await?;
+            rows.into_iter().map(|id| SortCursor { key: Key::Id, id }).collect()
+        }
+        SortBy::Changed | SortBy::Next => {
+            let rows: Vec<(Uuid, i64)> = walk.into_tuple().all(db).await?;
+            rows.into_iter().map(|(id, time)| SortCursor { key: Key::Time(time), id }).collect()
+        }
+        SortBy::Host => {
+            let rows: Vec<(Uuid, String)> = walk.into_tuple().all(db).await?;
+            rows.into_iter().map(|(id, host)| SortCursor { key: Key::Host(host), id }).collect()
+        }
+    })
 }
 
 /// The rows that a walk in `direction` comes to after a place.
@@ -350,27 +359,28 @@ impl Store {
     /// A page of a list, with at most `limit` (and at most 200) rows.
     pub async fn list_sessions(&self, list: &SessionList, part: &ListPart, limit: u64) -> Result<ListPage, StoreError> {
         let limit = limit.clamp(1, crate::search::PAGE_MAX);
-        let mut found: Vec<Model> = Vec::new();
-        for walk in list.walks(part, limit + 1) {
-            found.extend(walk.all(self.reader()).await?);
-        }
         let (by, walked) = (list.sort.by, list.walked(part));
-        found.sort_by(|a, b| walked.of(SortCursor::of(a, by).cmp(&SortCursor::of(b, by))));
+        let mut found: Vec<SortCursor> = Vec::new();
+        for walk in list.walks(part, limit + 1) {
+            found.extend(places(self.reader(), walk, by).await?);
+        }
+        found.sort_by(|a, b| walked.of(a.cmp(b)));
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = found.len() > limit;
         found.truncate(limit);
         if matches!(part, ListPart::Before(_)) {
             found.reverse();
         }
-        let first = found.first().map(|row| SortCursor::of(row, by));
-        let last = found.last().map(|row| SortCursor::of(row, by));
+        let (first, last) = (found.first().cloned(), found.last().cloned());
         let (next, previous) = match part {
             ListPart::First => (last.filter(|_| more), None),
             ListPart::After(from) => (last.filter(|_| more), Some(first.unwrap_or_else(|| from.clone()))),
             // The row that we come from is the next of those that follow.
             ListPart::Before(_) => (last, first.filter(|_| more)),
         };
-        let rows = found.into_iter().map(SessionRow::read).collect::<Result<_, _>>()?;
+        let ids: Vec<Uuid> = found.iter().map(|place| place.id).collect();
+        let rows = view::by_ids(self.reader(), &ids).await?;
+        let rows = rows.into_iter().map(SessionRow::read).collect::<Result<_, _>>()?;
         Ok(ListPage { rows, next, previous })
     }
 

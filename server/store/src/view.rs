@@ -114,6 +114,11 @@ pub(crate) fn without_secrets(query: Select<Entity>) -> Select<Entity> {
 /// a page of old ones that are watched is behind a hundred thousand others.
 pub(crate) async fn rows(db: &impl ConnectionTrait, query: Select<Entity>) -> Result<Vec<Model>, DbErr> {
     let ids: Vec<Uuid> = query.select_only().column(Column::Id).into_tuple().all(db).await?;
+    by_ids(db, &ids).await
+}
+
+/// The rows with these ids, without secrets, in the same order.
+pub(crate) async fn by_ids(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Model>, DbErr> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }

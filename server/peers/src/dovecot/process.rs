@@ -114,5 +114,5 @@ pub(super) fn is_login(line: &str, user: &str) -> bool {
 /// Whether a line of the log tells of a refused password or token of this user.
 pub(super) fn is_refused_login(line: &str, user: &str) -> bool {
     line.contains("auth")
-        && (line.contains(&format!("passwd-file({user},")) || line.contains(&format!("oauth2({user},")))
+        && ["passwd-file", "scram-sha-256", "oauth2"].iter().any(|by| line.contains(&format!("{by}({user},")))
 }

@@ -82,7 +82,7 @@ const REGISTER: &[(&str, Spoil)] = &[
     ("mail_target.imap.security", |request| imap(request).security = 0),
     ("mail_target.imap.security", |request| imap(request).security = 3),
     ("mail_target.imap.mechanism", |request| imap(request).mechanism = 0),
-    ("mail_target.imap.mechanism", |request| imap(request).mechanism = 99),
+    ("mail_target.imap.mechanism", |request| imap(request).mechanism = 7),
     ("credential", |request| request.credential = None),
     ("credential.key_id", |request| credential(request).key_id.clear()),
     ("credential.encapsulated_key", |request| credential(request).encapsulated_key = vec![0; 31].into()),

@@ -11,11 +11,14 @@ use super::harness::{Account, Phone, World};
 const NAME: &str = "anna.bell@example.org";
 const PASSWORD: &str = "a very secret word";
 
-/// What must be on no page: name and password, and both as SASL PLAIN has them.
+/// What must be on no page: name and password, and both as SASL PLAIN has them, and how SCRAM's two messages begin.
 #[track_caller]
 fn is_clean(page: &str) {
-    let sasl = base64::engine::general_purpose::STANDARD.encode(format!("\0{NAME}\0{PASSWORD}"));
-    for secret in [NAME, "anna.bell", PASSWORD, sasl.trim_end_matches('=')] {
+    let base64 = |text: String| base64::engine::general_purpose::STANDARD.encode(text);
+    let sasl = base64(format!("\0{NAME}\0{PASSWORD}"));
+    let first = base64(format!("n,,n={NAME},r="));
+    for secret in [NAME, "anna.bell", PASSWORD, sasl.trim_end_matches('='), &first[..20], &base64("c=biws".to_owned())]
+    {
         assert!(!page.to_lowercase().contains(&secret.to_lowercase()), "{secret} is on the page: {page}");
     }
 }
@@ -39,13 +42,16 @@ async fn a_real_server_s_handshake_is_shown() {
     let mut phone = Phone::new(&server, &Account::imaps(tls, NAME, PASSWORD)).await;
     let login = Account { mechanism: v1::ImapMechanism::Login, ..Account::imaps(clear, NAME, PASSWORD) };
     let mut second = phone.another(&Account { security: v1::ImapSecurity::Starttls, ..login });
-    for phone in [&mut phone, &mut second] {
+    let mut third =
+        phone.another(&Account { mechanism: v1::ImapMechanism::ScramSha256, ..Account::imaps(tls, NAME, PASSWORD) });
+    for phone in [&mut phone, &mut second, &mut third] {
         phone.register().await.unwrap();
         phone.is_watched().await;
     }
     for (session, commands) in [
         (&phone.session, &["connects to 127.0.0.1", "TLS 1.3", "AUTHENTICATE PLAIN [credential]", "EXAMINE"][..]),
         (&second.session, &["STARTTLS", "TLS 1.3", "LOGIN [credential]", "EXAMINE"]),
+        (&third.session, &["AUTHENTICATE SCRAM-SHA-256 [credential]", "+ [challenge]", "[answer]", "EXAMINE"]),
     ] {
         let page = staff.get_until(&format!("/sessions/{session}"), |page| page.contains("UIDVALIDITY")).await;
         let card = card(&page);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use peers::dovecot::{Dovecot, DovecotOptions, User};
 use peers::hostile::{HostileImap, Moment, Script, Transport, Trick};
 use proto::v1;
 use proto::v1::SessionState;
@@ -20,6 +21,17 @@ async fn awake(phone: &Phone, account: &Account) -> Phone {
     phone
 }
 
+/// The sessions, once none of them is let try any more.
+async fn settled(phones: &[Phone]) -> Vec<v1::Session> {
+    let settled = phones.iter().map(|phone| {
+        phone.becomes(|session| {
+            let paused = session.last_error.as_ref().is_some_and(|error| error.code == "LOGIN_PAUSED");
+            session.state() == SessionState::Ended || paused
+        })
+    });
+    join_all(settled).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn all_sessions_of_an_account_share_its_budget() {
     let world = World::new().await;
@@ -33,13 +45,7 @@ async fn all_sessions_of_an_account_share_its_budget() {
     assert_eq!(mail.connects(), 0);
     // All of them at once: they don't overshoot together either.
     join_all(phones.iter().map(|phone| phone.defer(0))).await;
-    let settled = join_all(phones.iter().map(|phone| {
-        phone.becomes(|session| {
-            let paused = session.last_error.as_ref().is_some_and(|error| error.code == "LOGIN_PAUSED");
-            session.state() == SessionState::Ended || paused
-        })
-    }));
-    let settled = settled.await;
+    let settled = settled(&phones).await;
     assert_eq!(mail.logins(), 4, "{settled:?}");
     let paused = settled.iter().filter(|session| session.state() == SessionState::Retrying).count();
     assert!(paused >= 3, "those who were not let try live on: {settled:?}");
@@ -85,4 +91,30 @@ async fn a_plain_no_after_a_request_for_patience_is_patience() {
     assert!(line.contains("\"THROTTLED\""), "{line}");
     let session = phone.becomes_state(SessionState::Retrying).await;
     assert_eq!(session.last_error.unwrap().code, "THROTTLED");
+}
+
+/// A login of many messages counts as one of a single message does, and so does one for which we chose the mechanism.
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_by_scram_count() {
+    let world = World::new().await;
+    let ways = [(v1::ImapMechanism::ScramSha256, NAME), (v1::ImapMechanism::Auto, "six.phones@example.org")];
+    let users = ways.iter().map(|(_, name)| User::new(name, "the new one")).collect();
+    let options = DovecotOptions { users, authority: Some(world.authority.clone()), ..DovecotOptions::default() };
+    let dovecot = Dovecot::start(options).await.unwrap();
+    world.configure(&[dovecot.imaps_address().port()], "refusal_pause_seconds = 1", "");
+    let server = world.serve().await;
+    for (mechanism, name) in ways {
+        let account = |password| Account { mechanism, ..Account::imaps(dovecot.imaps_address(), name, password) };
+        let wrong = account("not any more");
+        let first = Phone::new(&server, &wrong).await;
+        let phones = join_all((0..5).map(|_| awake(&first, &wrong))).await;
+        join_all(phones.iter().map(|phone| phone.defer(0))).await;
+        let settled = settled(&phones).await;
+        assert_eq!(dovecot.refused_logins(name), 4, "{settled:?}\n{}", dovecot.log());
+        assert!(!dovecot.log().contains("not any more"));
+        let mut renewed = first.another(&account("the new one"));
+        renewed.register().await.unwrap();
+        renewed.is_watched().await;
+    }
+    assert!(server.terminate().await.success());
 }

@@ -21,6 +21,9 @@ const MAX: usize = 2048;
 /// So much of that may be used up by what says little; the rest is for lines that end something.
 const CHATTER: usize = 1500;
 
+/// So much of it may be used up when the server tells what the mailbox is, which is what it was all for.
+const USEFUL: usize = 1900;
+
 /// The most characters of a line.
 const LINE_MAX: usize = 400;
 
@@ -140,6 +143,11 @@ impl Recorder<'_> {
             Line::Continue => (CHATTER, true),
             Line::Tagged { .. } | Line::Bye { .. } | Line::NotImap | Line::PreAuth => (MAX, false),
             Line::Remark { text } if code(text).is_some_and(|code| code.starts_with(b"PERMANENTFLAGS")) => return,
+            Line::Remark { text }
+                if code(text).is_some_and(|code| code.starts_with(b"UIDNEXT") || code.starts_with(b"UIDVALIDITY")) =>
+            {
+                (USEFUL, false)
+            }
             Line::Remark { .. } | Line::Capability(_) | Line::Exists(_) | Line::Status { .. } => (CHATTER, false),
             Line::Other if line.get(..5).is_some_and(|head| head.eq_ignore_ascii_case(b"* ID ")) => (CHATTER, false),
             Line::Expunge | Line::Fetch { .. } | Line::Other => return,

@@ -76,8 +76,12 @@ async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
         let mut enabled_utf8 = false;
         loop {
             let line = wire.turn().await.map_err(WireError::into_failure)?;
-            recorder.heard(&line);
-            match Line::parse(&line) {
+            let parsed = Line::parse(&line);
+            // That it went well is seen by what comes next.
+            if !matches!(parsed, Line::Tagged { outcome: Outcome::Ok, .. }) {
+                recorder.heard(&line);
+            }
+            match parsed {
                 Line::Tagged { tag: theirs, outcome, .. } if theirs == tag.as_bytes() => {
                     return Ok(Answer { outcome, enabled_utf8 });
                 }

@@ -306,6 +306,7 @@ async fn what_cannot_be_opened_is_said_without_its_password() {
 
 support::on_each_database![
     what_was_stored_comes_back_after_a_restart,
+    an_activesync_target_comes_back_and_its_request_is_replaced_with_a_defer,
     the_same_again_is_the_same_session_and_anything_else_replaces_it,
     a_hundred_registrations_of_one_account_leave_one_live_session,
     a_late_change_loses_and_an_end_destroys_the_box,

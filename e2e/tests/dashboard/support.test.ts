@@ -188,7 +188,7 @@ for (const scripts of [true, false]) {
 
     test("a search is taken home as CSV", async () => {
       const userId = `=cmd|' /C calc'!${Math.random().toString(36).slice(2)}`.replaceAll(" ", "");
-      const [device, second] = [await register(userId), await register(userId)];
+      const [device, second] = [await register({ userId }), await register({ userId })];
       const page = await pageOfKim();
       await search(page, `user:${userId}`);
       const { name, text } = await download(page, page.getByRole("link", { name: "CSV, 2 rows" }));

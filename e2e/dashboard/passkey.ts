@@ -1,5 +1,5 @@
 // Passkeys: an authenticator that Chromium plays, and what somebody could do to its answers on the way.
-import type { CDPSession, Page, Request } from "playwright-core";
+import type { BrowserContextOptions, CDPSession, Page, Request } from "playwright-core";
 import { environment } from "../tests/environment.ts";
 import { openWindow } from "./browser.ts";
 
@@ -7,8 +7,10 @@ import { openWindow } from "./browser.ts";
 export const named = environment.dashboard.replace("127.0.0.1", "localhost");
 
 /** A page of the dashboard under its name, with an authenticator that is touched, and knows its owner, at once. */
-export async function pageWithAuthenticator(): Promise<{ page: Page; tools: CDPSession; authenticatorId: string }> {
-  const window = await openWindow({ baseURL: named });
+export async function pageWithAuthenticator(
+  options: BrowserContextOptions = {},
+): Promise<{ page: Page; tools: CDPSession; authenticatorId: string }> {
+  const window = await openWindow({ baseURL: named, ...options });
   const page = await window.newPage();
   const tools = await window.newCDPSession(page);
   await tools.send("WebAuthn.enable");

@@ -26,7 +26,7 @@ for (const scripts of [true, false]) {
       await search(page, `user:${user}`);
       await rowOf(page, other).waitFor();
       for (const { shortId } of [first, second]) await page.getByRole("checkbox", { name: `Take ${shortId}` }).check();
-      await page.getByRole("button", { name: "Send test push" }).click();
+      await page.getByRole("button", { name: "Test push…" }).click();
       await page.getByRole("heading", { name: /2 sessions\?/ }).waitFor();
       const them = page.getByRole("list", { name: "The first of them" });
       await them.getByText(first.shortId).waitFor();
@@ -48,7 +48,7 @@ for (const scripts of [true, false]) {
       await rowOf(admin, devices[0]!).waitFor();
       await admin.getByRole("checkbox", { name: "all 2 that match" }).check();
       await admin.getByRole("button", { name: /^Revoke/ }).click();
-      await admin.getByRole("heading", { name: "Revoke 2 sessions?" }).waitFor();
+      await admin.getByRole("heading", { name: "Revoke the credentials of 2 sessions?" }).waitFor();
       await admin.getByText(`user:${user}`).first().waitFor();
       await admin.getByLabel("Reason or ticket").fill("ticket 77");
       await admin.getByLabel("Type 2 to confirm").fill("3");
@@ -71,7 +71,7 @@ for (const scripts of [true, false]) {
     test("without anything chosen nothing is done, and the way back is there", async () => {
       const page = await pageOfKim();
       await search(page, "state:holding");
-      await page.getByRole("button", { name: "Send test push" }).click();
+      await page.getByRole("button", { name: "Test push…" }).click();
       await page.getByRole("heading", { name: "Nothing was chosen" }).waitFor();
       await page.getByRole("link", { name: "Back to the list" }).click();
       await page.getByRole("heading", { name: "Sessions", level: 1 }).waitFor();
@@ -84,7 +84,7 @@ for (const scripts of [true, false]) {
       await search(page, `user:${device.userId}`);
       await rowOf(page, device).waitFor();
       assert.equal(await page.getByRole("checkbox").count(), 0);
-      assert.equal(await page.getByRole("button", { name: "Send test push" }).count(), 0);
+      assert.equal(await page.getByRole("button", { name: "Test push…" }).count(), 0);
       assert.equal(await postByHand(page, "/bulk", { act: "test-push", id: device.sessionId }), 403);
       assert.equal(await postByHand(page, "/bulk", { act: "revoke", id: device.sessionId, reason: "x", number: "1" }), 403);
       assert.equal(await device.refused(), "");

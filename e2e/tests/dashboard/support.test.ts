@@ -36,7 +36,6 @@ for (const scripts of [true, false]) {
       const [device, other] = [await register(), await register()];
       const page = await pageOfKim();
       await open(page, device);
-      const node = await fact(page, "Node").locator(".mono").innerText();
       const own = `user:${device.userId}`;
       // By each: what finds it, and what does not.
       const qualifiers: [fits: string, doesNotFit: string][] = [
@@ -48,8 +47,6 @@ for (const scripts of [true, false]) {
         [`host:${environment.imapHost} ${own}`, `host:other.example ${own}`],
         [`state:watching ${own}`, `state:retrying ${own}`],
         [`-state:ended ${own}`, `-state:watching ${own}`],
-        // Those that were made up run nowhere.
-        [`node:${node.split("…")[0]} ${own}`, `node:${node.split("…")[0]} host:imap.gmail.com`],
         [`since:1h ${own}`, "since:1h state:ended"],
         [`changed:1h ${own}`, "changed:1h state:ended"],
       ];
@@ -73,6 +70,28 @@ for (const scripts of [true, false]) {
       await search(page, device.sessionId);
       await page.getByRole("heading", { name: "Why no push?" }).waitFor();
       assert.equal(new URL(page.url()).pathname, `/sessions/${device.sessionId}`);
+    });
+
+    test("a session is found by the node that runs it, and one that no node runs is not", async () => {
+      const device = await register();
+      const page = await pageOfKim();
+      await open(page, device);
+      const node = (await fact(page, "Node").locator(".mono").innerText()).split("…")[0]!;
+      await search(page, `node:${node} user:${device.userId}`);
+      await rowOf(page, device).waitFor();
+
+      await page.goto("/sessions?q=state:ended");
+      const ended = page.locator("tbody tr").first();
+      const id = (await ended.locator("a.row").getAttribute("href"))!;
+      const user = await ended.locator("td.pair .two > span").innerText();
+      await search(page, `user:${user}`);
+      await page.locator(`a.row[href="${id}"]`).waitFor();
+      await search(page, `node:${node} user:${user}`);
+      await summary(page).waitFor();
+      assert.equal(await page.getByRole("alert").count(), 0, "the node is known");
+      assert.equal(await page.locator(`a.row[href="${id}"]`).count(), 0);
+      await search(page, "node:ffff");
+      await page.getByRole("alert").getByText("No node that runs sessions begins with “ffff”").waitFor();
     });
 
     test("a session is found by its reason, and by since when it is known", async () => {

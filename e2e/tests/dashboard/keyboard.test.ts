@@ -157,7 +157,7 @@ suite("the keys that scripts add", { skip, timeout: 120_000 }, () => {
       assert.equal(new URL(page.url()).pathname, "/");
       await page.keyboard.press("Escape");
 
-      await page.goto("/devices");
+      await page.goto("/");
       await live(page);
       await page.keyboard.press("g");
       await page.keyboard.press("s");

@@ -5,6 +5,7 @@ import type { Page, Route } from "playwright-core";
 import { closeWindowsAfterEach, openPage } from "../../dashboard/browser.ts";
 import { type Device, register } from "../../dashboard/device.ts";
 import { pageOf, type SignedIn, signedIn } from "../../dashboard/staff.ts";
+import { eventually } from "../environment.ts";
 
 closeWindowsAfterEach();
 
@@ -26,9 +27,9 @@ async function transferred(page: Page, path: string): Promise<Map<string, number
     if (of) sizes.set(of, (sizes.get(of) ?? 0) + encodedDataLength);
   });
   await page.goto(path);
-  if (!withoutBundle && (await page.locator("button.standing").count()) > 0) {
-    await page.locator("button.standing", { hasText: "Live" }).waitFor();
-  }
+  // The bundle is asked for last.
+  const hasBundle = !withoutBundle && (await page.locator("script[data-wasm]").count()) > 0;
+  await eventually(`all of ${path}`, async () => !hasBundle || [...sizes.keys()].some((of) => of.endsWith(".wasm")) || undefined);
   await tools.detach();
   return sizes;
 }

@@ -5,12 +5,13 @@ import { once } from "node:events";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { startProvider } from "./dashboard/provider.ts";
 
 const startTimeoutMs = 120_000;
 const stopTimeoutMs = 20_000;
 
-async function startDemo(binary) {
-  const demo = spawn(binary, ["--serve-e2e"], { stdio: ["pipe", "pipe", "inherit"] });
+async function startDemo(binary, issuer) {
+  const demo = spawn(binary, ["--serve-e2e", "--issuer", issuer], { stdio: ["pipe", "pipe", "inherit"] });
   const lines = createInterface({ input: demo.stdout });
   const late = AbortSignal.timeout(startTimeoutMs);
   const failed = new Promise((_, reject) => {
@@ -68,11 +69,16 @@ async function runFiles(files, variables, output) {
 if (process.env.PINGER_DEVICE_API) {
   process.exitCode = await runTests({});
 } else if (process.env.PINGER_DEMO_BIN) {
-  const { demo, variables } = await startDemo(process.env.PINGER_DEMO_BIN);
+  const provider = await startProvider();
   try {
-    process.exitCode = await runTests(variables);
+    const { demo, variables } = await startDemo(process.env.PINGER_DEMO_BIN, provider.issuer);
+    try {
+      process.exitCode = await runTests(variables);
+    } finally {
+      await stopDemo(demo);
+    }
   } finally {
-    await stopDemo(demo);
+    provider.stop();
   }
 } else {
   console.error("Set PINGER_DEMO_BIN to the binary of pinger-demo, or PINGER_DEVICE_API and its companions.");

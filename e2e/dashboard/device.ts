@@ -33,16 +33,29 @@ export interface Device {
   refused(): Promise<string>;
 }
 
-/** Registers a session on the real mailbox, and waits until it is watched and its baseline is known. */
-export async function register(userId = `u-${randomBytes(4).toString("hex")}`): Promise<Device> {
+/** What may be another than usual. */
+export interface Wish {
+  userId?: string;
+  deviceId?: string;
+  /** Where the mail server is. */
+  port?: number;
+  username?: string;
+  /** In which state the session is waited for. */
+  until?: SessionState;
+}
+
+/** Registers a session, on the real mailbox if nothing else is wished for, and waits until it is watched and its baseline
+ * is known. */
+export async function register(wish: Wish = {}): Promise<Device> {
+  const until = wish.until ?? SessionState.WATCHING;
   const account = {
-    userId,
-    deviceId: `dev-${randomUUID()}`,
+    userId: wish.userId ?? `u-${randomBytes(4).toString("hex")}`,
+    deviceId: wish.deviceId ?? `dev-${randomUUID()}`,
     platform: Platform.IOS,
     context: `ctx-${randomUUID()}`,
     host: environment.imapHost,
-    port: environment.imapPort,
-    username: environment.imapUser,
+    port: wish.port ?? environment.imapPort,
+    username: wish.username ?? environment.imapUser,
     password: environment.imapPassword,
     apnsToken: randomBytes(32).toString("hex"),
     waitMs: 0,
@@ -50,9 +63,9 @@ export async function register(userId = `u-${randomBytes(4).toString("hex")}`): 
   const request = await registration(client, appKey, identityKey, account);
   const { sessionId, sessionToken } = await client.register(request, withAppKey(appKey));
   const call = withToken(sessionToken);
-  await eventually("the mailbox to be watched", async () => {
+  await eventually("the session to be as it should", async () => {
     const { session } = await client.getSession({ sessionId }, call);
-    return (session?.state === SessionState.WATCHING && session.baseline) || undefined;
+    return (session?.state === until && (until !== SessionState.WATCHING || session.baseline)) || undefined;
   });
   const pushes = async (event: string) => {
     const all = await pushesTo(account.apnsToken);
@@ -61,7 +74,7 @@ export async function register(userId = `u-${randomBytes(4).toString("hex")}`): 
   return {
     sessionId,
     shortId: `${sessionId.slice(0, 8)}…${sessionId.slice(-4)}`,
-    userId,
+    userId: account.userId,
     deviceId: account.deviceId,
     context: account.context,
     defer: async (ms) => {

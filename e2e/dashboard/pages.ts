@@ -2,13 +2,15 @@
 import type { Page } from "playwright-core";
 import { environment, inviteLink } from "../tests/environment.ts";
 import type { Device } from "./device.ts";
-import { act, forcePing } from "./sessions.ts";
+import { registerPasskey } from "./passkey.ts";
+import { act, forcePing, shows } from "./sessions.ts";
+import { fillSignIn, fillSignUp, newPerson, pageOf, setUpCodes, type SignedIn, signOut } from "./staff.ts";
 
 /** A page: its name in file names, and the way to it. */
 export interface View {
   name: string;
-  /** For whoever is signed in, or for nobody. */
-  open: "signed in" | "signed out";
+  /** By whom it is opened: an admin, a viewer, nobody; or somebody new, under the dashboard's name, with passkeys at hand. */
+  open: "admin" | "viewer" | "nobody" | "with passkeys";
   go(page: Page, seen: Seen): Promise<unknown>;
 }
 
@@ -18,6 +20,8 @@ export interface Seen {
   device: Device;
   /** The name of somebody of the staff. */
   viewed: string;
+  /** Whoever looks at most pages. */
+  admin: SignedIn;
 }
 
 type Way = [name: string, go: View["go"]];
@@ -44,6 +48,48 @@ const ping: View["go"] = async (page, { device }) => {
   await forcePing(page);
 };
 
+/** Posts a form to a page of ours that has no button for it here, or with a token that is not ours. */
+async function post(page: Page, action: string, token?: string): Promise<void> {
+  await page.evaluate(
+    ([action, token]) => {
+      const form = document.createElement("form");
+      const csrf = document.querySelector<HTMLInputElement>('input[name="csrf"]')!.cloneNode() as HTMLInputElement;
+      if (token !== undefined) csrf.value = token;
+      form.append(csrf);
+      document.body.append(Object.assign(form, { method: "post", action }));
+      form.submit();
+    },
+    [action, token] as const,
+  );
+}
+
+/** Orders a trace of what a search finds, and comes to the page that says how far it is. */
+async function orderTrace(page: Page, query: string): Promise<void> {
+  await page.goto(`/bulk?act=trace&all=1&q=${encodeURIComponent(query)}`);
+  await page.getByRole("button", { name: /^Trace / }).click();
+  await page.waitForURL(/\/bulk\/[0-9a-f-]+$/);
+}
+
+/** The page of something that goes on, as it is when it is loaded. */
+const underWay: View["go"] = async (page) => {
+  await page.route("**/live?*", (route) => route.abort());
+  await orderTrace(page, "state:holding");
+  await page.getByRole("button", { name: "Stop" }).waitFor();
+};
+
+const over: View["go"] = async (page, { device }) => {
+  await orderTrace(page, `user:${device.userId}`);
+  await shows(page, "the end of it", () => page.getByText(/1 of 1 done\./));
+};
+
+const savedView: View["go"] = async (page) => {
+  await page.goto("/views?q=state:retrying+host:imap.gmail.com");
+  await page.getByLabel("Name", { exact: true }).fill("Gmail retries");
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  await page.getByRole("navigation", { name: "Views" }).getByRole("link", { name: "Gmail retries" }).waitFor();
+  await page.goto("/views");
+};
+
 const inside: Way[] = [
   ["overview", at("/")],
   ["sessions", at("/sessions")],
@@ -56,6 +102,15 @@ const inside: Way[] = [
   ["session-real", (page, { device }) => page.goto(`/sessions/${device.sessionId}`)],
   ["session-ping", ping],
   ["session-revoke", (page, { device }) => page.goto(`/sessions/${device.sessionId}/revoke`)],
+  ["bulk-question", at("/bulk?act=trace&all=1&q=state:watching")],
+  ["bulk-revoke", at("/bulk?act=revoke&all=1&q=state:holding")],
+  ["bulk-nothing", at("/bulk?act=ping")],
+  ["bulk-under-way", underWay],
+  ["bulk-over", over],
+  ["bulk-unknown", at("/bulk/00000000-0000-4000-8000-000000000000")],
+  ["views-none", at("/views")],
+  ["views-save", at("/views?q=state:retrying&sort=-since")],
+  ["views-some", savedView],
   ["devices", at("/devices")],
   ["device", (page, { device }) => page.goto(`/devices/${device.userId}/${device.deviceId}`)],
   ["pushes", at("/pushes")],
@@ -78,6 +133,22 @@ const inside: Way[] = [
     },
   ],
   ["audit", at("/audit")],
+  [
+    "audit-checked",
+    async (page) => {
+      await page.goto("/audit");
+      await post(page, "/audit/check");
+      await page.getByText("The chain is whole.").waitFor();
+    },
+  ],
+  [
+    "form-too-old",
+    async (page) => {
+      await page.goto("/settings");
+      await post(page, "/theme", "A".repeat(86));
+      await page.getByRole("heading", { name: "Nothing was done" }).waitFor();
+    },
+  ],
   ["settings", at("/settings")],
   ["account", at("/account")],
   ["authenticator", at("/account/authenticator")],
@@ -96,14 +167,105 @@ const inside: Way[] = [
 const outside: Way[] = [
   ["sign-in", at("/sign-in")],
   ["sign-in-refused", refusedSignIn],
+  [
+    "sign-in-slowed",
+    async (page) => {
+      const name = newPerson("slow").name;
+      await page.goto("/sign-in");
+      for (let tries = 0; tries < 6; tries++) {
+        await fillSignIn(page, { name, password: "not the password" });
+        await page.getByRole("alert").waitFor();
+      }
+      await page.getByText("Too many tries.").waitFor();
+    },
+  ],
   ["sign-up", async (page) => page.goto(await inviteLink("viewer"))],
   ["sign-up-dead", at("/sign-up/used")],
+  [
+    "reset",
+    async (page, { admin, viewed }) => {
+      const desk = await pageOf(admin);
+      await desk.goto("/staff");
+      await desk.getByRole("row", { name: viewed }).getByRole("link", { name: "Change" }).click();
+      await desk.getByRole("button", { name: "Make a link for a new password" }).click();
+      await page.goto(await desk.locator(".ev.id").innerText());
+      await page.getByRole("heading", { name: "A new password" }).waitFor();
+    },
+  ],
+  [
+    "sign-in-code",
+    async (page) => {
+      const person = newPerson("codes");
+      await page.goto(await inviteLink("viewer"));
+      await fillSignUp(page, person);
+      await setUpCodes(page, person);
+      await signOut(page, person);
+      await fillSignIn(page, person);
+      await page.getByRole("heading", { name: "Your code" }).waitFor();
+    },
+  ],
+];
+
+/** Somebody new, who is signed in on the page. */
+async function newcomer(page: Page) {
+  const person = newPerson("passkey");
+  await page.goto(new URL(await inviteLink("support")).pathname);
+  await fillSignUp(page, person);
+  return person;
+}
+
+const withPasskeys: Way[] = [
+  ["sign-in-by-name", at("/sign-in")],
+  [
+    "passkey-offer",
+    async (page) => {
+      await newcomer(page);
+      await page.goto("/account");
+    },
+  ],
+  [
+    "recovery-codes",
+    async (page) => {
+      await registerPasskey(page, "Laptop", (await newcomer(page)).password);
+      await page.getByRole("heading", { name: "Recovery codes" }).waitFor();
+    },
+  ],
+  [
+    "passkey-added",
+    async (page) => {
+      await registerPasskey(page, "Laptop", (await newcomer(page)).password);
+      await page.getByRole("heading", { name: "Recovery codes" }).waitFor();
+      await page.goto("/account");
+      await page.getByText("Laptop", { exact: true }).waitFor();
+    },
+  ],
+  [
+    "sign-in-passkey",
+    async (page) => {
+      const person = await newcomer(page);
+      await registerPasskey(page, "Laptop", person.password);
+      await page.getByRole("link", { name: "They are kept, go on" }).click();
+      await signOut(page, person);
+      await fillSignIn(page, person);
+      await page.getByRole("heading", { name: "Your passkey" }).waitFor();
+    },
+  ],
+];
+
+const ofViewer: Way[] = [
+  ["not-allowed", at("/audit")],
+  ["session-viewer", (page, { device }) => page.goto(`/sessions/${device.sessionId}`)],
 ];
 
 const all = (open: View["open"], ways: Way[]): View[] => ways.map(([name, go]) => ({ name, open, go }));
 
 /** All pages. */
-export const views: View[] = [...all("signed in", inside), ...all("signed out", outside)];
+export const views: View[] = [
+  ...all("admin", inside),
+  ...all("viewer", ofViewer),
+  ...all("nobody", outside),
+  ...all("with passkeys", withPasskeys),
+];
 
 /** Makes things happen to a device, so that its page has something to show. */
 export async function livesALittle(page: Page, device: Device): Promise<void> {

@@ -1,10 +1,9 @@
 // People who use the dashboard, and the pages by which they come in.
 import { randomBytes } from "node:crypto";
 import type { BrowserContextOptions, Page } from "playwright-core";
-import { inviteLink, type Role } from "../tests/environment.ts";
+import { environment, inviteLink, type Role } from "../tests/environment.ts";
 import { browser, openPage } from "./browser.ts";
 import { Authenticator } from "./totp.ts";
-import { environment } from "../tests/environment.ts";
 
 export interface Person {
   name: string;
@@ -42,6 +41,24 @@ export async function setUpCodes(page: Page, { password }: Person): Promise<{ ap
   const recovery = await page.locator(".codes li").allInnerTexts();
   await page.getByRole("link", { name: "They are kept, go on" }).click();
   return { app, recovery };
+}
+
+/** What the pages of somebody who is in have, and no other. */
+export const overview = (page: Page) => page.locator('nav a[aria-current="page"]', { hasText: "Overview" });
+
+/** A page of somebody who has just signed up. */
+export async function newcomer(role: Role, scripts: boolean): Promise<{ page: Page; person: Person }> {
+  const page = await openPage({ javaScriptEnabled: scripts });
+  const person = newPerson(role);
+  await page.goto(await inviteLink(role));
+  await fillSignUp(page, person);
+  return { page, person };
+}
+
+/** Signs out by the menu. */
+export async function signOut(page: Page, person: Person): Promise<void> {
+  await (await openMenu(page, person)).getByRole("button", { name: "Sign out" }).click();
+  await page.getByText("You are signed out.").waitFor();
 }
 
 /** Whoever is signed in already: a person, with the cookies to be given to windows. */

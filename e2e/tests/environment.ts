@@ -15,8 +15,13 @@ export const environment = {
   imapPort: Number(variable("PINGER_IMAP_PORT")),
   imapUser: variable("PINGER_IMAP_USER"),
   imapPassword: variable("PINGER_IMAP_PASSWORD"),
+  /** What the mail servers of the next two ports say: one greets so, the other refuses so whoever logs in. */
+  scrawl: variable("PINGER_SCRAWL"),
+  scrawlGreetsPort: Number(variable("PINGER_SCRAWL_GREETS_PORT")),
+  scrawlRefusesPort: Number(variable("PINGER_SCRAWL_REFUSES_PORT")),
   deliverUrl: variable("PINGER_DELIVER_URL"),
   pushesUrl: variable("PINGER_PUSHES_URL"),
+  traceUrl: variable("PINGER_TRACE_URL"),
   dashboard: variable("PINGER_DASHBOARD"),
   signUp: variable("PINGER_SIGN_UP"),
   inviteUrl: variable("PINGER_INVITE_URL"),

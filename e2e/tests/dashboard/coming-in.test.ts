@@ -1,28 +1,20 @@
 // Signing up, in and out; with scripts and without.
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import type { Page } from "playwright-core";
-import { closeWindowsAfterEach, openPage, openWindow } from "../../dashboard/browser.ts";
-import { fillSignIn, fillSignUp, newPerson, openMenu, type Person, setUpCodes } from "../../dashboard/staff.ts";
-import { environment, inviteLink, type Role } from "../environment.ts";
+import { closeWindowsAfterEach, openPage } from "../../dashboard/browser.ts";
+import {
+  fillSignIn,
+  fillSignUp,
+  newcomer,
+  newPerson,
+  openMenu,
+  overview,
+  setUpCodes,
+  signOut,
+} from "../../dashboard/staff.ts";
+import { environment, inviteLink } from "../environment.ts";
 
 closeWindowsAfterEach();
-
-/** A page of somebody who has just signed up. */
-async function newcomer(role: Role, scripts: boolean): Promise<{ page: Page; person: Person }> {
-  const page = await openPage({ javaScriptEnabled: scripts });
-  const person = newPerson(role);
-  await page.goto(await inviteLink(role));
-  await fillSignUp(page, person);
-  return { page, person };
-}
-
-async function signOut(page: Page, person: Person) {
-  await (await openMenu(page, person)).getByRole("button", { name: "Sign out" }).click();
-  await page.getByText("You are signed out.").waitFor();
-}
-
-const overview = (page: Page) => page.locator('nav a[aria-current="page"]', { hasText: "Overview" });
 
 test("the first admin signs up by the link that the server printed, once", { timeout: 60_000 }, async () => {
   const page = await openPage();
@@ -177,42 +169,6 @@ suite("coming in", { timeout: 300_000 }, () => {
     await fillSignIn(elsewhere, person);
     await elsewhere.getByRole("heading", { name: "Devices", level: 1 }).waitFor();
   });
-});
-
-test("a passkey is added, and lets its owner in", { timeout: 60_000 }, async (context) => {
-  // Passkeys belong to a host's name, and addresses have none.
-  const window = await openWindow({ baseURL: environment.dashboard.replace("127.0.0.1", "localhost") });
-  const page = await window.newPage();
-  const person = newPerson("passkey");
-  await page.goto(new URL(await inviteLink("support")).pathname);
-  await fillSignUp(page, person);
-  await page.goto("/account");
-  const add = page.getByRole("button", { name: "Register a passkey" });
-  if ((await add.count()) === 0) return context.skip("The dashboard has no passkeys yet.");
-
-  const tools = await window.newCDPSession(page);
-  await tools.send("WebAuthn.enable");
-  await tools.send("WebAuthn.addVirtualAuthenticator", {
-    options: {
-      protocol: "ctap2",
-      transport: "internal",
-      hasResidentKey: true,
-      hasUserVerification: true,
-      isUserVerified: true,
-      automaticPresenceSimulation: true,
-    },
-  });
-  const form = page.locator("form", { has: add });
-  await form.getByLabel("What to call it").fill("A key of the test");
-  await form.getByLabel("Your present password").fill(person.password);
-  await add.click();
-  // It is the first second factor, so there are recovery codes now.
-  await page.getByRole("heading", { name: "Recovery codes" }).first().waitFor();
-  await page.goto("/account");
-  await page.getByText("A key of the test").waitFor();
-  await signOut(page, person);
-  await page.getByRole("button", { name: "Use a passkey" }).click();
-  await overview(page).waitFor();
 });
 
 test("the theme is chosen in the menu, and kept", { timeout: 60_000 }, async () => {

@@ -1,4 +1,4 @@
-// Without a mouse and without scripts.
+// Without a mouse: without scripts, and with the keys that scripts add.
 import assert from "node:assert/strict";
 import { before, suite, test } from "node:test";
 import type { Page } from "playwright-core";
@@ -124,4 +124,49 @@ suite("the keyboard alone, without scripts", { timeout: 300_000 }, () => {
     await page.getByRole("heading", { name: /^Revoked/, level: 1 }).waitFor();
     assert.equal(await device.refused(), "TOKEN_DEAD");
   });
+});
+
+// Set by scripts/test where no bundle can be built.
+const skip = process.env.PINGER_WITHOUT_BUNDLE === "1" ? "the server was built without its browser bundle" : false;
+
+suite("the keys that scripts add", { skip, timeout: 120_000 }, () => {
+  let kim: SignedIn;
+  before(async () => {
+    kim = await signedIn("support");
+  });
+  const live = (page: Page) => page.locator("button.standing", { hasText: "Live" }).waitFor();
+
+  for (const colorScheme of ["light", "dark"] as const) {
+    test(`they lead where they say, and the focus can be seen, ${colorScheme}`, async () => {
+      const page = await pageOf(kim, { colorScheme });
+      await page.goto("/");
+      await live(page);
+      await page.keyboard.press("?");
+      const help = page.locator("dialog#keyboard[open]");
+      await help.waitFor();
+      assert.ok(await help.evaluate((dialog) => dialog.contains(document.activeElement)), "the focus is in the dialog");
+      await page.keyboard.press("Escape");
+      await help.waitFor({ state: "detached" });
+
+      await page.keyboard.press("/");
+      const field = await stop(page);
+      assert.equal(field.name, "Find a session");
+      assert.ok(field.visible, "the field's focus can be seen");
+      await page.keyboard.type("g s?");
+      assert.equal(await page.locator("#find").inputValue(), "g s?", "who types is not led away");
+      assert.equal(new URL(page.url()).pathname, "/");
+      await page.keyboard.press("Escape");
+
+      await page.goto("/");
+      await live(page);
+      await page.keyboard.press("g");
+      await page.keyboard.press("s");
+      await page.waitForURL("**/sessions");
+      await live(page);
+      await page.keyboard.press("j");
+      const row = await stop(page);
+      assert.match(row.name, /^[0-9a-f]{8}…/);
+      assert.ok(row.visible, "the row's focus can be seen");
+    });
+  }
 });

@@ -7,7 +7,8 @@ import type { Page } from "playwright-core";
 import { closeWindowsAfterEach, openPage } from "../../dashboard/browser.ts";
 import { type Device, register } from "../../dashboard/device.ts";
 import { axe, overflow, smallTargets } from "../../dashboard/look.ts";
-import { livesALittle, views } from "../../dashboard/pages.ts";
+import { livesALittle, type View, views } from "../../dashboard/pages.ts";
+import { pageWithAuthenticator } from "../../dashboard/passkey.ts";
 import { pageOf, type SignedIn, signedIn } from "../../dashboard/staff.ts";
 
 closeWindowsAfterEach();
@@ -63,10 +64,16 @@ test("what is measured would be found", { timeout: 30_000 }, async () => {
 suite("axe, the sizes of targets and the width are fine", () => {
   // Calm: what moves is measured at another place each time.
   const options = { reducedMotion: "reduce" } as const;
+  const opened: Record<View["open"], () => Promise<Page>> = {
+    admin: () => pageOf(admin, options),
+    viewer: () => pageOf(viewed, options),
+    nobody: () => openPage(options),
+    "with passkeys": async () => (await pageWithAuthenticator(options)).page,
+  };
   for (const view of views) {
     test(`on ${view.name}`, { timeout: 60_000 }, async () => {
-      const page = view.open === "signed in" ? await pageOf(admin, options) : await openPage(options);
-      await view.go(page, { device, viewed: viewed.name });
+      const page = await opened[view.open]();
+      await view.go(page, { device, viewed: viewed.name, admin });
       assert.deepEqual(await look(page, view.name), []);
     });
   }

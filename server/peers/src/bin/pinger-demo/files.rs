@@ -49,16 +49,17 @@ impl Files {
         Ok(key)
     }
 
-    /// Writes the configuration of a server for this mailbox and this push receiver. `more` are further lines of the section
+    /// Writes the configuration of a server for mailboxes on these ports and this push receiver. `more` are further lines of the section
     /// `[dashboard]`.
     pub(crate) fn write_configuration(
         &self,
         listen: SocketAddr,
         dashboard: SocketAddr,
         more: &str,
-        mail_port: u16,
+        mail_ports: &[u16],
         receiver: &ApnsReceiver,
     ) -> Result<()> {
+        let mail_ports: String = mail_ports.iter().map(|port| format!(", {port}")).collect();
         receiver.authority().write(&self.folder)?;
         let key = receiver.provider_key();
         let key_file = format!("AuthKey_{}.p8", key.key_id);
@@ -88,7 +89,7 @@ data = \"server\"
 mail_ca = \"ca.pem\"
 # The demo's mail server is on this machine, where no mail server may be otherwise.
 allow_addresses = [\"127.0.0.0/8\"]
-allow_ports = [993, 143, {mail_port}]
+allow_ports = [993, 143{mail_ports}]
 
 [dashboard]
 # For support staff; on this machine only.

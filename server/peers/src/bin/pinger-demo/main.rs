@@ -46,6 +46,10 @@ struct Arguments {
     #[arg(long, env = "PINGER_DEMO_DATA", value_name = "FOLDER")]
     data: Option<PathBuf>,
 
+    /// For --serve-e2e: a provider by which staff sign in, too. It knows us as the public client `pinger`.
+    #[arg(long, env = "PINGER_DEMO_ISSUER", value_name = "URL")]
+    issuer: Option<String>,
+
     /// Where devices call. If that port is taken, it is another. For --serve-e2e, it is always a free one.
     #[arg(long, default_value = "127.0.0.1:7464", value_name = "ADDRESS")]
     listen: SocketAddr,
@@ -73,7 +77,7 @@ async fn run(arguments: Arguments, screen: &Screen) -> Result<ExitCode> {
     anyhow::ensure!(pinger.is_file(), "{} is not there: build it with `cargo build -p pinger`", pinger.display());
     let pinger = pinger.canonicalize().context("the path of pinger")?;
     if arguments.serve_e2e {
-        return e2e::run(pinger, arguments.data, &stop).await;
+        return e2e::run(pinger, arguments.data, arguments.issuer, &stop).await;
     }
     let data = arguments.data.unwrap_or_else(|| PathBuf::from("data/demo"));
     story::run(story::Options { pinger, data, listen: arguments.listen, once: arguments.once }, screen, &stop).await

@@ -45,8 +45,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it, and waits until devices can call.
-    pub(crate) async fn start(pinger: &Path, configuration: &Path, log: &Path) -> Result<Self> {
+    /// Starts it, and waits until devices can call. `environment` comes on top of ours.
+    pub(crate) async fn start(
+        pinger: &Path,
+        configuration: &Path,
+        log: &Path,
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
         let file = std::fs::File::create(log).with_context(|| format!("writing {}", log.display()))?;
         let mut child = Command::new(pinger)
             .arg("--config")
@@ -55,6 +60,7 @@ impl Server {
             // The store of this demo is in its folder, whatever a person has set for another server.
             .env_remove("PINGER_DATABASE_URL")
             .env("PINGER_LOG_FORMAT", "text")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(file)

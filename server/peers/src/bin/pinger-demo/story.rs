@@ -109,7 +109,7 @@ async fn set_up(options: &Options, screen: &Screen) -> Result<Stage> {
     screen.step(3, "Server", "starting the backend, and the gateway in a process of its own");
     let listen = free_or_any(options.listen);
     let dashboard = free_or_any(SocketAddr::from(([127, 0, 0, 1], DASHBOARD_PORT)));
-    files.write_configuration(listen, dashboard, "", mailbox.address().port(), &receiver)?;
+    files.write_configuration(listen, dashboard, "", &[mailbox.address().port()], &receiver)?;
     let (configuration, log) = (files.configuration(), files.log());
     screen.detail("by hand", format!("{} --config {} serve", shown(&options.pinger), configuration.display()));
     screen.detail("log", log.display());
@@ -117,7 +117,7 @@ async fn set_up(options: &Options, screen: &Screen) -> Result<Stage> {
         screen.detail("dashboard", format!("gets {MADE_UP} made-up sessions to show"));
         Server::fill(&options.pinger, &configuration, MADE_UP).await?;
     }
-    let server = Server::start(&options.pinger, &configuration, &log).await?;
+    let server = Server::start(&options.pinger, &configuration, &log, &[]).await?;
     screen.detail("device API", &server.ready().device_api);
 
     screen.step(4, "Phone", "handing over the watching of its mailbox; the password is sealed for the backend first");

@@ -13,6 +13,7 @@ mod m0005_audit;
 mod m0006_passkey;
 mod m0007_search;
 mod m0008_speed;
+mod m0012_node_bulk;
 
 pub use collation::compare_bytes;
 
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_passkey::Migration),
             Box::new(m0007_search::Migration),
             Box::new(m0008_speed::Migration),
+            Box::new(m0012_node_bulk::Migration),
         ]
     }
 }

@@ -109,7 +109,7 @@ fn poll_seconds() -> u64 {
     60
 }
 
-fn push_lifetime_seconds() -> u64 {
+pub(crate) fn push_lifetime_seconds() -> u64 {
     6 * 60 * 60
 }
 
@@ -117,7 +117,7 @@ fn push_fault_pause_seconds() -> u64 {
     60
 }
 
-fn retention_hours() -> u64 {
+pub(crate) fn retention_hours() -> u64 {
     14 * 24
 }
 

@@ -90,6 +90,7 @@ pub(crate) fn action(name: &str) -> (Icon, Option<Tone>, String) {
         "session_revoked" => (Icon::Revoked, None, "Revoked a session"),
         "trace_on" => (Icon::Trace, None, "Traced a session"),
         "bulk_started" => (Icon::Dots, None, "Acted on many sessions"),
+        "bulk_ended" => (Icon::Dots, None, "Came to the end of an act on many"),
         "bulk_stopped" => (Icon::Dots, None, "Stopped an act on many"),
         "views_changed" => (Icon::Pen, None, "Changed everybody’s views"),
         "forbidden" => (Icon::Shield, Some(Tone::Warn), "Was not allowed"),

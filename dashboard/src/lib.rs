@@ -41,7 +41,7 @@ pub use config::{Argon2Config, Config, Tls};
 #[cfg(feature = "ssr")]
 pub use oidc_config::{OidcConfig, RoleName};
 #[cfg(feature = "ssr")]
-pub use server::{Access, Dashboard, DashboardError, SYSTEM, invite, reset};
+pub use server::{Access, AppKey, Dashboard, DashboardError, SYSTEM, invite, reset};
 
 #[cfg(feature = "hydrate")]
 mod browser;

@@ -77,6 +77,15 @@ pub enum DashboardError {
     Store(#[from] StoreError),
 }
 
+/// A key by which an app may register devices, as far as staff may know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppKey {
+    /// The app's id.
+    pub id: String,
+    /// How the hash of its key begins.
+    pub fingerprint: String,
+}
+
 /// What of the backend the dashboard stands on.
 pub struct Access {
     /// The store.
@@ -87,6 +96,8 @@ pub struct Access {
     pub now: Now,
     /// The backend, for acts and for the search by address. Without it the dashboard only shows.
     pub handle: Option<backend::Handle>,
+    /// The app keys; none where this process does not know the gateway's configuration.
+    pub app_keys: Option<Vec<AppKey>>,
     /// Whether pushes wait for a breaker.
     pub breaker_open: Box<dyn Fn() -> bool + Send + Sync>,
 }
@@ -132,6 +143,7 @@ impl Dashboard {
             traces: Traces::new(config.trace_url.as_deref()),
             bulks: Arc::clone(&bulks),
             live: Arc::new(Live::new(config.live(), closing.clone())),
+            app_keys: access.app_keys.map(Arc::from),
         };
         let routes = auth.protect(Router::new().merge(auth::routes(auth.clone())).merge(route::routes(data)));
         let failed = |source| DashboardError::Listen { address, source };

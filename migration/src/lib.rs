@@ -14,6 +14,7 @@ mod m0006_passkey;
 mod m0007_search;
 mod m0008_speed;
 mod m0009_eas;
+mod m0012_node_bulk;
 
 pub use collation::compare_bytes;
 
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_search::Migration),
             Box::new(m0008_speed::Migration),
             Box::new(m0009_eas::Migration),
+            Box::new(m0012_node_bulk::Migration),
         ]
     }
 }

@@ -132,28 +132,41 @@ pub(super) async fn page(
         newer: found.newer.map(|seq| link("/audit", &filter, Some(("newer", seq)))),
         older: found.older.map(|seq| link("/audit", &filter, Some(("older", seq)))),
         csv: link("/audit.csv", &filter, None),
+        csrf: (staff.role >= Role::Admin).then(|| staff.csrf.clone()),
     };
     let frame = auth.frame(Section::Audit, "Audit", &staff, &headers, &link("/audit", &filter, None));
     Ok(framed(frame, None, || page.view()))
 }
 
-/// Checks the chain, and shows what came of it until the next check.
+/// Checks the chain, and shows what came of it until the next check. It reads the whole audit, so it is for admins, one at a
+/// time: whoever asks meanwhile is shown what the one before found.
 pub(super) async fn check(State(auth): State<Auth>, staff: Staff) -> Result<Response, Failure> {
-    staff.require(Role::Support)?;
-    auth.check_audit().await?;
+    staff.require(Role::Admin)?;
+    let asked = auth.now();
+    let _turn = auth.inner.checking.lock().await;
+    if !auth.is_checked_since(asked) {
+        auth.check_audit().await?;
+    }
     Ok(redirect("/audit"))
 }
 
 impl Auth {
+    fn is_checked_since(&self, asked: Timestamp) -> bool {
+        let checked = self.inner.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        checked.as_ref().is_some_and(|check| check.at() > asked)
+    }
+
     /// Checks the audit's chain, and keeps what came of it for the page.
     pub(crate) async fn check_audit(&self) -> Result<(), StoreError> {
         let checked = self.store().verify_audit().await?;
         let (number, at) = (|seq: i64| u64::try_from(seq).unwrap_or(0), self.now());
         let shown = match checked {
-            AuditCheck::Whole { entries, hash } => view::Check::Whole { entries: number(entries), hash, at },
+            AuditCheck::Whole { entries, newest, hash } => {
+                view::Check::Whole { entries: number(entries), newest, hash, at }
+            }
             AuditCheck::Broken { seq, fault } => {
                 tracing::error!(seq, ?fault, "the audit's chain is broken");
-                view::Check::Broken { seq: number(seq), at }
+                view::Check::Broken { seq: number(seq), fault, at }
             }
         };
         *self.inner.checked.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);

@@ -50,6 +50,7 @@ fn access(method: &Method, path: &str) -> Access {
         () if below("/assets") && reads => Access::Open,
         () if below("/account") || path == "/sign-out" || path == "/theme" => Access::Staff(Role::Viewer),
         () if path == "/staff" && reads => Access::Staff(Role::Viewer),
+        () if path == "/audit/check" => Access::Staff(Role::Admin),
         () if below("/staff") || below("/settings") && !reads => Access::Staff(Role::Admin),
         () if below("/views") => Access::Staff(Role::Viewer),
         () if below("/bulk") || below("/audit") || path.ends_with(".csv") => Access::Staff(Role::Support),
@@ -260,6 +261,7 @@ mod tests {
         check(&Method::POST, "/staff", Access::Staff(Role::Admin));
         check(&Method::POST, "/staff/invite", Access::Staff(Role::Admin));
         check(&Method::GET, "/audit", Access::Staff(Role::Support));
+        check(&Method::POST, "/audit/check", Access::Staff(Role::Admin));
         check(&Method::GET, "/audit.csv", Access::Staff(Role::Support));
         check(&Method::GET, "/sessions/suggest", Access::Staff(Role::Viewer));
         check(&Method::POST, "/views", Access::Staff(Role::Viewer));

@@ -107,6 +107,8 @@ struct Inner {
     challenges: passkey::Challenges,
     provider: Option<Provider>,
     checked: std::sync::Mutex<Option<crate::page::audit::Check>>,
+    /// Held by whoever has the audit's chain checked.
+    checking: tokio::sync::Mutex<()>,
 }
 
 /// Whoever is signed in. It is with each request but those for signing in and up and for assets.
@@ -194,6 +196,7 @@ impl Auth {
             challenges: passkey::Challenges::default(),
             provider: config.oidc.as_ref().map(Provider::new).transpose()?,
             checked: std::sync::Mutex::default(),
+            checking: tokio::sync::Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

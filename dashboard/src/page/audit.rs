@@ -2,9 +2,10 @@
 
 use domain::{SessionId, Timestamp};
 use leptos::prelude::*;
+use store::AuditFault;
 
 use crate::part::filter::{Chip, Pager, chips};
-use crate::part::format::{Time, clock, count, day_long, same_day, short_id};
+use crate::part::format::{Time, clock, count, day_long, moment, same_day, short_id};
 use crate::part::icon::Icon;
 use crate::part::mark::{Mark, Tone};
 use crate::part::notice::{Empty, Strip};
@@ -23,13 +24,24 @@ pub(crate) struct Audit {
     pub(crate) newer: Option<String>,
     pub(crate) older: Option<String>,
     pub(crate) csv: String,
+    /// For the button that checks the chain; none for whoever may not.
+    pub(crate) csrf: Option<String>,
 }
 
 /// What came of a check of the chain.
 #[derive(Clone, Debug)]
 pub(crate) enum Check {
-    Whole { entries: u64, hash: String, at: Timestamp },
-    Broken { seq: u64, at: Timestamp },
+    Whole { entries: u64, newest: Option<Timestamp>, hash: String, at: Timestamp },
+    Broken { seq: u64, fault: AuditFault, at: Timestamp },
+}
+
+impl Check {
+    /// When it was.
+    pub(crate) const fn at(&self) -> Timestamp {
+        match self {
+            Self::Whole { at, .. } | Self::Broken { at, .. } => *at,
+        }
+    }
 }
 
 /// One entry.
@@ -78,6 +90,7 @@ pub(crate) fn action(name: &str) -> (Icon, Option<Tone>, String) {
         "session_revoked" => (Icon::Revoked, None, "Revoked a session"),
         "trace_on" => (Icon::Trace, None, "Traced a session"),
         "bulk_started" => (Icon::Dots, None, "Acted on many sessions"),
+        "bulk_ended" => (Icon::Dots, None, "Came to the end of an act on many"),
         "bulk_stopped" => (Icon::Dots, None, "Stopped an act on many"),
         "views_changed" => (Icon::Pen, None, "Changed everybody’s views"),
         "forbidden" => (Icon::Shield, Some(Tone::Warn), "Was not allowed"),
@@ -91,19 +104,19 @@ impl Audit {
     pub(crate) fn view(self) -> AnyView {
         let now = self.now;
         let check = self.check.map(|check| match check {
-            Check::Whole { entries, hash, at } => view! {
-                <Strip mark=Mark::Ok bold="The chain is whole." text=checked(entries, at, &hash)/>
+            Check::Whole { entries, newest, hash, at } => view! {
+                <Strip mark=Mark::Ok bold="The chain is whole." text=checked(entries, newest, at, &hash, now)/>
             }
             .into_any(),
-            Check::Broken { seq, at } => view! {
-                <Strip mark=Mark::Fault bold="The chain is broken." text=format!("Entry {} was changed, removed or put in, as the check at {} found. An admin compares it with a copy.", count(seq), clock(at)) alert=true/>
+            Check::Broken { seq, fault, at } => view! {
+                <Strip mark=Mark::Fault bold="The chain is broken." text=broken(seq, fault, at) alert=true/>
             }
             .into_any(),
         });
         let choices =
             self.choices.into_iter().map(|(text, href, chosen)| Chip::Choice { text, href, chosen }).collect();
         let acts =
-            view! { <a class="b" href=self.csv download="audit.csv">{Icon::Download.view()}"CSV"</a> }.into_any();
+            view! { {check_button(self.csrf)}<a class="b" href=self.csv download="audit.csv">{Icon::Download.view()}"CSV"</a> }.into_any();
         let mut days: Vec<(Timestamp, Vec<AnyView>)> = Vec::new();
         for entry in self.entries {
             let at = entry.at;
@@ -147,12 +160,44 @@ impl Audit {
     }
 }
 
-fn checked(entries: u64, at: Timestamp, hash: &str) -> String {
+fn check_button(csrf: Option<String>) -> Option<AnyView> {
+    let csrf = csrf?;
+    let form = view! {
+        <form method="post" action="/audit/check">
+            <input type="hidden" name="csrf" value=csrf/>
+            <button class="b">{Icon::Shield.view()}"Check the chain"</button>
+        </form>
+    };
+    Some(form.into_any())
+}
+
+/// Where the chain breaks, and what to do.
+fn broken(seq: u64, fault: AuditFault, at: Timestamp) -> String {
+    let what = match fault {
+        AuditFault::Changed => "was changed after it was written",
+        AuditFault::Missing => "is missing",
+        AuditFault::Unlinked => "does not follow on the one before it",
+    };
+    let before = match seq.saturating_sub(1) {
+        0 => String::new(),
+        1 => " The one entry before it is as it was written.".to_owned(),
+        before => format!(" The {} entries before it are as they were written.", count(before)),
+    };
+    format!(
+        "Entry {} {what}, as the check at {} found.{before} Keep the database as it is, compare it with a backup from that entry \
+         on, and find out who could write to it.",
+        count(seq),
+        clock(at)
+    )
+}
+
+fn checked(entries: u64, newest: Option<Timestamp>, at: Timestamp, hash: &str, now: Timestamp) -> String {
     let checked = match entries {
         1 => "Its one entry was".to_owned(),
         entries => format!("All {} entries were", count(entries)),
     };
-    format!("{checked} checked at {}; the newest hash is {}.", clock(at), short_id(hash))
+    let newest = newest.map(|newest| format!(", up to {}", moment(newest, now))).unwrap_or_default();
+    format!("{checked} checked at {}{newest}; the newest hash is {}.", clock(at), short_id(hash))
 }
 
 fn cols() -> Vec<Col> {

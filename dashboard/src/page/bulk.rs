@@ -2,8 +2,9 @@
 
 use domain::Timestamp;
 use leptos::prelude::*;
+use store::{BulkOutcome, BulkProgress, BulkRecord, BulkStage};
 
-use crate::bulk::{Act, Missed, Order, Progress, Stage};
+use crate::bulk::Act;
 use crate::page::sessions::{Found, Row};
 use crate::part::card::{Card, fact, go, soft};
 use crate::part::chain::ticks;
@@ -11,6 +12,7 @@ use crate::part::format::{at_moment, count, counted, short_id, span};
 use crate::part::icon::Icon;
 use crate::part::mark::{Mark, StateWord};
 use crate::part::notice::{Dialog, Strip};
+use crate::part::region::region;
 use crate::part::table::{Col, Table, labelled, row, td};
 use crate::shell::Head;
 
@@ -102,7 +104,7 @@ impl Question {
                 {carries}
                 <dl class="thing">
                     {fact("Found by", view! { <span class="mono">{found_by}</span> })}
-                    {fact("To how many", format!("{them}, about 20 a second: {}", took(sessions)))}
+                    {fact("To how many", format!("{them}, about 20 a second: {}", took(number)))}
                     {ended}
                 </dl>
                 <ul class="firsts" aria-label="The first of them">{lines}{more}</ul>
@@ -119,8 +121,8 @@ impl Question {
     }
 }
 
-fn took(sessions: usize) -> String {
-    span(std::time::Duration::from_secs(u64::try_from(sessions.div_ceil(20)).unwrap_or(u64::MAX)))
+fn took(sessions: u64) -> String {
+    span(std::time::Duration::from_secs(sessions.div_ceil(20)))
 }
 
 fn what_happens(act: Act) -> Vec<(Icon, &'static str)> {
@@ -147,8 +149,8 @@ fn what_happens(act: Act) -> Vec<(Icon, &'static str)> {
 /// How far it has come.
 #[derive(Clone, Debug)]
 pub(crate) struct BulkPage {
-    pub(crate) order: Order,
-    pub(crate) progress: Progress,
+    pub(crate) bulk: BulkRecord,
+    pub(crate) progress: BulkProgress,
     pub(crate) csrf: String,
     pub(crate) now: Timestamp,
 }
@@ -156,19 +158,18 @@ pub(crate) struct BulkPage {
 impl BulkPage {
     /// The page.
     pub(crate) fn view(self) -> AnyView {
-        let Self { order, progress, csrf, now } = self;
-        let (all, seen) = (order.sessions.len(), progress.seen());
-        let number = |number: usize| count(u64::try_from(number).unwrap_or(u64::MAX));
+        let Self { bulk, progress, csrf, now } = self;
+        let (all, seen, number) = (bulk.sessions, progress.seen(), count);
         let left = took(all - seen.min(all));
-        let (text, under_way) = match &progress.stage {
-            Stage::Waits => ("It waits for another one, and begins by itself.".to_owned(), true),
-            Stage::Runs => {
+        let (text, under_way) = match &bulk.stage {
+            BulkStage::Waits => ("It waits for another one, and begins by itself.".to_owned(), true),
+            BulkStage::Runs => {
                 (format!("{} of {} looked at, 20 a second, ready in about {left}.", number(seen), number(all)), true)
             }
-            Stage::Done { at } => {
+            BulkStage::Done { at } => {
                 (format!("Over {}: {} of {} done.", at_moment(*at, now), number(progress.done), number(all)), false)
             }
-            Stage::Stopped { at, by } => (
+            BulkStage::Stopped { at, by } => (
                 format!(
                     "Stopped by {by} {}: {} of {} were done and stay so.",
                     at_moment(*at, now),
@@ -178,9 +179,10 @@ impl BulkPage {
                 false,
             ),
         };
-        let title = format!("{} of {}", order.act.noun(), counted(u64::try_from(all).unwrap_or(0), "session"));
-        let here = format!("/bulk/{}", order.id);
-        let back = view! { <a class="b" href=order.back.clone()>"Back to the list"</a> };
+        let noun = Act::parse(&bulk.act).map_or("Act", Act::noun);
+        let title = format!("{noun} of {}", counted(all, "session"));
+        let here = format!("/bulk/{}", bulk.id);
+        let back = view! { <a class="b" href=bulk.back.clone()>"Back to the list"</a> };
         let acts = under_way.then(|| {
             view! {
                 <a class="b" href=here.clone()>{Icon::Running.view()}"Look again"</a>
@@ -217,32 +219,37 @@ impl BulkPage {
         let missed = (!progress.missed.is_empty()).then(move || {
             let lines = progress.missed.into_iter().map(|(id, why)| {
                 let why = match why {
-                    Missed::Ended => "had ended",
-                    Missed::Unknown => "is not known any more",
-                    Missed::NotWatched => "is not watched here",
-                    Missed::Failed => "the store failed",
+                    BulkOutcome::Ended => "had ended",
+                    BulkOutcome::Unknown => "is not known any more",
+                    BulkOutcome::NotWatched => "is not watched here",
+                    BulkOutcome::Failed => "the store failed",
+                    BulkOutcome::Done => "done",
                 };
                 let id = id.to_string();
                 view! { <li><a class="mono" href=format!("/sessions/{id}")>{short_id(&id)}</a>" "{why}</li> }
             });
             view! { <Card id="missed" title="The first that were left out"><ul class="firsts pad">{lines.collect_view()}</ul></Card> }
         });
-        let reason = if order.reason.is_empty() { "None given".to_owned() } else { order.reason.clone() };
-        let audit = go("In the audit", format!("/audit?staff={}", crate::page::search::encode(&order.staff)));
-        view! {
-            <Head title=title text=text acts=acts/>
-            <div class="stack">
-                <Card id="progress" title="Progress" remark=soft(format!("by {}, {}", order.staff, at_moment(order.at, now))) foot=audit>
+        let reason = if bulk.reason.is_empty() { "None given".to_owned() } else { bulk.reason.clone() };
+        let audit = go("In the audit", format!("/audit?staff={}", crate::page::search::encode(&bulk.staff)));
+        let head = view! { <Head title=title text=text acts=acts/> };
+        let card = view! {
+                <Card id="progress" title="Progress" remark=soft(format!("by {}, {}", bulk.staff, at_moment(bulk.ordered_at, now))) foot=audit>
                     <div class="pad">
                         <progress class="bulkbar" max=all.to_string() value=seen.to_string() aria-label="Sessions looked at">{format!("{seen} of {all}")}</progress>
                         <dl class="facts wide">
-                            {fact("Found by", view! { <span class="mono">{order.found_by}</span> })}
+                            {fact("Found by", view! { <span class="mono">{bulk.found_by}</span> })}
                             {fact("Reason", reason)}
                         </dl>
                     </div>
                     <Table caption="What became of it" cols=cols rows=rows/>
                 </Card>
-                {missed}
+        };
+        view! {
+            {region("head", head)}
+            <div class="stack">
+                {region("progress", card)}
+                {region("missed", missed)}
             </div>
         }
         .into_any()

@@ -12,6 +12,7 @@ use crate::part::format::{Time, count, counted, moment, moment_short, short_id, 
 use crate::part::icon::Icon;
 use crate::part::mark::{Mark, StateWord};
 use crate::part::notice::Empty;
+use crate::part::region::region;
 use crate::part::table::{Col, Table, labelled, row, td, two};
 use crate::shell::Head;
 
@@ -99,7 +100,7 @@ impl Devices {
                     <input class="in" id="qq" name="id" type="search" value=prefix placeholder="Device id, or how it begins" spellcheck="false" autocomplete="off" autocapitalize="none" maxlength="64"/>
                 </div>
             </form>
-            <div class="stack">{results}</div>
+            <div class="stack">{region("results", results)}</div>
         }
         .into_any()
     }
@@ -213,8 +214,7 @@ impl Device {
             let rows = self.deliveries.into_iter().map(|delivery| delivery.of_all(now)).collect();
             view! { <Table caption="Deliveries to this device" cols=Delivery::all_cols() rows=rows/> }.into_any()
         };
-        view! {
-            <Crumbs way=way here=crumb mono=true/>
+        let sentence = view! {
             <div class=format!("sentence {}", mark.class())>
                 {mark.icon().view()}
                 <div>
@@ -227,11 +227,17 @@ impl Device {
                     </div>
                 </div>
             </div>
+        };
+        view! {
+            <Crumbs way=way here=crumb mono=true/>
+            {region("sentence", sentence)}
             <div class="stack">
-                <Card id="sessions" title="Sessions" remark=soft("Newest first")>
-                    <Table caption="Sessions of this device" cols=cols rows=rows/>
-                </Card>
-                <Card id="deliveries" title="Deliveries" remark=soft("Newest first")>{deliveries}</Card>
+                {region("sessions", view! {
+                    <Card id="sessions" title="Sessions" remark=soft("Newest first")>
+                        <Table caption="Sessions of this device" cols=cols rows=rows/>
+                    </Card>
+                })}
+                {region("deliveries", view! { <Card id="deliveries" title="Deliveries" remark=soft("Newest first")>{deliveries}</Card> })}
             </div>
         }
         .into_any()

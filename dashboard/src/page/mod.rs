@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod bulk;
 pub(crate) mod delivery;
 pub(crate) mod devices;
+pub(crate) mod node;
 pub(crate) mod overview;
 pub(crate) mod person;
 pub(crate) mod pushes;

@@ -3,6 +3,7 @@
 use domain::{FailureClass, FailureCode, State, Timestamp};
 use leptos::prelude::*;
 
+use crate::page::node::{self, Node};
 use crate::page::search::{Key, Search};
 use crate::part::card::{Card, go, soft};
 use crate::part::chart::{Latency, MailToPush, PerMinute, PushesPerMinute, hatch};
@@ -19,6 +20,7 @@ use crate::words;
 /// What the page shows.
 #[derive(Clone, Debug)]
 pub(crate) struct Overview {
+    pub(crate) now: Timestamp,
     /// The worst first.
     pub(crate) attention: Vec<Attention>,
     pub(crate) counts: Vec<StateCount>,
@@ -62,20 +64,6 @@ pub(crate) struct Host {
     /// What fails most there, and for how many.
     pub(crate) worst: Option<(FailureCode, u64)>,
     pub(crate) trend: Vec<u64>,
-}
-
-/// A backend.
-#[derive(Clone, Debug)]
-pub(crate) struct Node {
-    pub(crate) name: String,
-    /// The list of what it runs.
-    pub(crate) href: String,
-    pub(crate) sessions: u64,
-    /// What it runs; none if we are not told.
-    pub(crate) version: Option<String>,
-    pub(crate) remark: String,
-    pub(crate) mark: Mark,
-    pub(crate) state: String,
 }
 
 impl Attention {
@@ -176,7 +164,7 @@ impl Overview {
                 </div>
                 <div class="cols wide">
                     {region("hosts", hosts(self.hosts, self.host_count))}
-                    {region("nodes", nodes(self.nodes))}
+                    {region("nodes", nodes(self.nodes, self.now))}
                 </div>
             </div>
         }
@@ -286,26 +274,9 @@ fn hosts(hosts: Vec<Host>, of: u64) -> AnyView {
     .into_any()
 }
 
-fn nodes(nodes: Vec<Node>) -> AnyView {
-    let rows = nodes
-        .into_iter()
-        .map(|Node { name, href, sessions, version, remark, mark, state }| {
-            row(vec![
-                td(
-                    "lead",
-                    view! { <span class="two"><a class="row nowrap" href=href>{name}</a><span>{remark}</span></span> },
-                ),
-                td("trail", view! { <StateWord mark=mark text=state/> }),
-                labelled("num half", "Sessions", count(sessions)),
-                labelled("num half", "Version", version.unwrap_or_else(|| "—".to_owned())),
-            ])
-        })
-        .collect();
-    let cols = vec![Col::text("Node"), Col::text("State"), Col::num("Sessions"), Col::num("Version")];
+fn nodes(nodes: Vec<Node>, now: Timestamp) -> AnyView {
     view! {
-        <Card id="nodes" title="Nodes" foot=go("Keys and retention", "/settings")>
-            <Table caption="Nodes" cols=cols rows=rows/>
-        </Card>
+        <Card id="nodes" title="Nodes" foot=go("Keys and retention", "/settings")>{node::table(nodes, now)}</Card>
     }
     .into_any()
 }

@@ -3,9 +3,11 @@
 use domain::Timestamp;
 use leptos::prelude::*;
 
+use super::node::{self, Node};
 use crate::part::card::{Card, soft};
 use crate::part::format::{Time, count, moment};
 use crate::part::mark::{Mark, StateWord};
+use crate::part::region::region;
 use crate::part::table::{Col, Table, labelled, row, td};
 use crate::shell::Head;
 
@@ -13,9 +15,13 @@ use crate::shell::Head;
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) now: Timestamp,
-    pub(crate) nodes: Vec<crate::page::overview::Node>,
+    pub(crate) nodes: Vec<Node>,
     pub(crate) keys: Vec<SealingKey>,
-    /// What is kept for how long, and other rules: a name and a value.
+    /// The app keys; none where this process does not know the gateway's configuration.
+    pub(crate) apps: Option<Vec<App>>,
+    /// What is kept for how long: a name and a value.
+    pub(crate) kept: Vec<(&'static str, String)>,
+    /// Other rules: a name and a value.
     pub(crate) rules: Vec<(&'static str, String)>,
 }
 
@@ -26,76 +32,106 @@ pub(crate) struct SealingKey {
     pub(crate) created: Option<Timestamp>,
     /// New credentials are sealed for it.
     pub(crate) is_current: bool,
+    /// Whether this node has it.
+    pub(crate) is_here: bool,
     /// How many stored credentials need it, where it is known.
     pub(crate) sessions: Option<u64>,
+}
+
+/// An app that may register devices.
+#[derive(Clone, Debug)]
+pub(crate) struct App {
+    pub(crate) id: String,
+    /// How the hash of its key begins.
+    pub(crate) fingerprint: String,
 }
 
 impl Settings {
     /// The page.
     pub(crate) fn view(self) -> AnyView {
-        let now = self.now;
-        let keys: Vec<AnyView> = self
-            .keys
-            .into_iter()
-            .map(|key| {
-                let state = if key.is_current {
-                    view! { <StateWord mark=Mark::Ok text="Current"/> }
-                } else {
-                    view! { <StateWord mark=Mark::Waiting text="Opens older ones"/> }
-                };
-                let created = key
-                    .created
-                    .map_or_else(|| "—".into_any(), |at| view! { <Time at=at text=moment(at, now)/> }.into_any());
-                row(vec![
-                    td("lead", view! { <span class="mono">{key.id}</span> }),
-                    td("trail", state),
-                    labelled("half", "Made", created),
-                    labelled("num half", "Credentials", key.sessions.map_or_else(|| "—".to_owned(), count)),
-                ])
-            })
-            .collect();
-        let key_cols = vec![Col::text("Key"), Col::text("State"), Col::text("Made"), Col::num("Credentials")];
-        let keys = (!keys.is_empty()).then(|| {
-            view! {
-                <Card id="keys" title="Sealing keys" remark=soft("Devices seal their credentials for the current one")>
-                    <Table caption="Sealing keys" cols=key_cols rows=keys/>
-                </Card>
-            }
-        });
-        let nodes = self
-            .nodes
-            .into_iter()
-            .map(|node| {
-                row(vec![
-                    td("lead", view! { <span class="mono">{node.name}</span> }),
-                    td("trail", view! { <StateWord mark=node.mark text=node.state/> }),
-                    labelled("num half", "Sessions", count(node.sessions)),
-                    labelled("num half", "Version", node.version.unwrap_or_else(|| "—".to_owned())),
-                ])
-            })
-            .collect();
-        let rules =
-            self.rules.into_iter().map(|(name, value)| view! { <dt>{name}</dt><dd>{value}</dd> }).collect_view();
+        let Self { now, nodes, keys, apps, kept, rules } = self;
         view! {
             <Head title="Settings" text="What this installation is. It is changed in the configuration file and with the commands that are named here."/>
             <div class="cols side">
                 <div class="stack">
-                    {keys}
-                    <Card id="nodes" title="Nodes">
-                        <Table caption="Nodes" cols=vec![Col::text("Node"), Col::text("State"), Col::num("Sessions"), Col::num("Version")] rows=nodes/>
-                    </Card>
+                    {region("nodes", view! { <Card id="nodes" title="Nodes">{node::table(nodes, now)}</Card> })}
+                    {region("keys", sealing_keys(keys, now))}
+                    {app_keys(apps)}
                 </div>
                 <div class="stack">
-                    <Card id="rules" title="Rules"><div class="pad"><dl class="facts wide">{rules}</dl></div></Card>
-                    <Card id="apps" title="App keys">
-                        <div class="pad stack">
-                            <p class="note">"An app shows its key when it registers a device. Keys are in the gateway’s configuration, as hashes; the backend and this dashboard do not have them."</p>
-                            <p class="note">"To make one: "<code>"pinger keys app NAME"</code></p>
-                        </div>
-                    </Card>
+                    <Card id="kept" title="What is kept"><div class="pad stack">
+                        {facts(kept)}
+                        <p class="note">"What is older is deleted once an hour, a few hundred rows at a time. The audit is never deleted."</p>
+                    </div></Card>
+                    <Card id="rules" title="Rules"><div class="pad">{facts(rules)}</div></Card>
                 </div>
             </div>
         }
         .into_any()
     }
+}
+
+fn facts(pairs: Vec<(&'static str, String)>) -> AnyView {
+    let pairs = pairs.into_iter().map(|(name, value)| view! { <dt>{name}</dt><dd>{value}</dd> }).collect_view();
+    view! { <dl class="facts wide">{pairs}</dl> }.into_any()
+}
+
+fn sealing_keys(keys: Vec<SealingKey>, now: Timestamp) -> AnyView {
+    if keys.is_empty() {
+        return ().into_any();
+    }
+    let rows: Vec<AnyView> = keys
+        .into_iter()
+        .map(|key| {
+            let state = match (key.is_here, key.is_current) {
+                (true, true) => view! { <StateWord mark=Mark::Ok text="Current"/> },
+                (true, false) => view! { <StateWord mark=Mark::Waiting text="Opens older ones"/> },
+                (false, _) => view! { <StateWord mark=Mark::NotReached text="Not here"/> },
+            };
+            let created = key
+                .created
+                .map_or_else(|| "—".into_any(), |at| view! { <Time at=at text=moment(at, now)/> }.into_any());
+            row(vec![
+                td("lead", view! { <span class="mono">{key.id}</span> }),
+                td("trail", state),
+                labelled("half", "Made", created),
+                labelled("num half", "Credentials", key.sessions.map_or_else(|| "—".to_owned(), count)),
+            ])
+        })
+        .collect();
+    let cols = vec![Col::text("Key"), Col::text("State"), Col::text("Made"), Col::num("Credentials")];
+    view! {
+        <Card id="keys" title="Sealing keys" remark=soft("Devices seal their credentials for the current one")>
+            <Table caption="Sealing keys" cols=cols rows=rows/>
+            <div class="pad stack">
+                <p class="note">"The keys are in the file keys.json of the data folder, and are made on the first start. Without that file no stored credential opens: keep a copy of it apart from the copies of the database."</p>
+                <p class="note">"To see their ids on the server: "<code>"pinger keys show"</code>". There is no command yet that puts a new key in the place of the current one."</p>
+            </div>
+        </Card>
+    }
+    .into_any()
+}
+
+fn app_keys(apps: Option<Vec<App>>) -> AnyView {
+    let table = apps.map(|apps| {
+        let rows = apps
+            .into_iter()
+            .map(|app| {
+                row(vec![
+                    td("lead", app.id),
+                    labelled("trail", "Key’s fingerprint", view! { <span class="mono">{app.fingerprint}</span> }),
+                ])
+            })
+            .collect();
+        view! { <Table caption="App keys" cols=vec![Col::text("App"), Col::text("Key’s fingerprint")] rows=rows/> }
+    });
+    view! {
+        <Card id="apps" title="App keys">
+            {table}
+            <div class="pad stack">
+                <p class="note">"An app shows its key when it registers a device. The gateway’s configuration has the keys as hashes (SHA-256), of which a fingerprint is the beginning; the keys themselves are in the apps alone."</p>
+            </div>
+        </Card>
+    }
+    .into_any()
 }

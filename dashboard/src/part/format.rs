@@ -133,6 +133,11 @@ pub(crate) fn until(at: Timestamp, now: Timestamp) -> String {
     if at <= now { "now".to_owned() } else { format!("in {}", span(at.since(now))) }
 }
 
+/// `31 s ago`, `14 min ago`; `now` if it is not over. As the browser counts it on.
+pub(crate) fn ago(at: Timestamp, now: Timestamp) -> String {
+    if at >= now { "now".to_owned() } else { format!("{} ago", span(now.since(at))) }
+}
+
 /// `31 s`, `14 min`, `3 h`, `2 days`
 pub(crate) fn span(span: Duration) -> String {
     match span.as_secs() {

@@ -4,12 +4,14 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use domain::SessionId;
 use http::StatusCode;
-use store::{AuditAction, Count, ListPart, Role, SessionRow, StoreError};
+use store::{
+    AuditAction, BulkId, BulkRecord, BulkStep, Count, ListPart, NewAudit, NewBulk, Role, SessionRow, StoreError,
+};
 
 use super::listing::{Listing, listing};
 use super::{Asker, Data, sessions};
 use crate::auth::{Client, Failure};
-use crate::bulk::{Act, BulkId, MOST, Order};
+use crate::bulk::{Act, MOST, new_id};
 use crate::page::bulk::{BulkPage, Question};
 use crate::page::search::{Key, Search};
 use crate::page::sessions::Found;
@@ -242,34 +244,51 @@ pub(super) async fn order(
         Some(format!("It is about {number} sessions now. Look at them again, and type that number."))
     } else if data.handle.is_none() {
         Some("This dashboard runs without a backend, and can’t do anything to sessions.".to_owned())
-    } else if data.bulks.has_room().is_err() {
-        Some("Ten others wait already. Try again when one of them is over.".to_owned())
     } else {
         None
     };
     if problem.is_some() {
-        let question = question(&asker, chosen, &asked, problem);
-        let response = asker.show(&data, Section::Sessions, "Many at once", || question.view());
-        return Ok((StatusCode::UNPROCESSABLE_ENTITY, response).into_response());
+        return Ok(refused(&data, &asker, chosen, &asked, problem));
     }
-    let Chosen { act, live, found_by, back, .. } = chosen;
-    let order = Order {
-        id: BulkId::random(),
-        act,
-        sessions: live.iter().map(|row| row.id).collect(),
-        found_by,
-        back,
+    let new = NewBulk {
+        id: new_id(),
+        act: chosen.act.as_str().to_owned(),
+        sessions: chosen.live.iter().map(|row| row.id).collect(),
+        found_by: chosen.found_by.clone(),
+        back: chosen.back.clone(),
         staff: asker.staff.name.clone(),
         address: client.address.to_string(),
-        reason: asked.reason,
+        reason: asked.reason.clone(),
         at: data.now(),
     };
-    let id = order.id;
-    let what = format!("{id}: {} of {number}, {}", act.as_str(), order.found_by);
-    let reason = Some(order.reason.clone()).filter(|reason| !reason.is_empty());
-    data.auth.audit(&asker.staff, &client, AuditAction::BulkStarted, what, reason).await?;
-    data.bulks.order(order);
+    let id = new.id;
+    let entry = NewAudit {
+        at: new.at,
+        staff: new.staff.clone(),
+        action: AuditAction::BulkStarted,
+        subject: format!("{id}: {} of {number}, {}", new.act, new.found_by),
+        reason: Some(new.reason.clone()).filter(|reason| !reason.is_empty()),
+        address: Some(new.address.clone()),
+    };
+    if data.bulks.order(&data.auth, new, entry).await?.is_err() {
+        let problem = "Ten others wait already. Try again when one of them is over.".to_owned();
+        return Ok(refused(&data, &asker, chosen, &asked, Some(problem)));
+    }
     Ok(Redirect::to(&format!("/bulk/{id}")).into_response())
+}
+
+/// The question once more, with why nothing was done.
+fn refused(data: &Data, asker: &Asker, chosen: Chosen, asked: &Asked, problem: Option<String>) -> Response {
+    let question = question(asker, chosen, asked, problem);
+    let response = asker.show(data, Section::Sessions, "Many at once", || question.view());
+    (StatusCode::UNPROCESSABLE_ENTITY, response).into_response()
+}
+
+async fn find(data: &Data, id: &str) -> Result<Option<BulkRecord>, StoreError> {
+    match BulkId::parse(id) {
+        Some(id) => data.store().bulk(id).await,
+        None => Ok(None),
+    }
 }
 
 /// How far it has come.
@@ -279,12 +298,12 @@ pub(super) async fn progress(
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
     asker.staff.require(Role::Support)?;
-    let Some(bulk) = BulkId::parse(&id).and_then(|id| data.bulks.find(id)) else {
+    let Some(bulk) = find(&data, &id).await? else {
         return Ok(asker.trouble(&data, StatusCode::NOT_FOUND, Trouble::NoBulk));
     };
     let page = BulkPage {
-        order: bulk.order.clone(),
-        progress: bulk.progress(),
+        progress: data.store().bulk_progress(bulk.id).await?,
+        bulk,
         csrf: asker.staff.csrf.clone(),
         now: data.now(),
     };
@@ -299,12 +318,21 @@ pub(super) async fn stop(
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
     asker.staff.require(Role::Support)?;
-    let Some(bulk) = BulkId::parse(&id).and_then(|id| data.bulks.find(id)) else {
+    let Some(bulk) = find(&data, &id).await? else {
         return Ok(asker.trouble(&data, StatusCode::NOT_FOUND, Trouble::NoBulk));
     };
-    data.auth.audit(&asker.staff, &client, AuditAction::BulkStopped, bulk.order.id.to_string(), None).await?;
-    bulk.stop(data.now(), &asker.staff.name);
-    Ok(Redirect::to(&format!("/bulk/{}", bulk.order.id)).into_response())
+    let (id, by) = (bulk.id, asker.staff.name.clone());
+    let entry = NewAudit {
+        at: data.now(),
+        staff: by.clone(),
+        action: AuditAction::BulkStopped,
+        subject: id.to_string(),
+        reason: None,
+        address: Some(client.address.to_string()),
+    };
+    // What is over stays as it is, and the page says so.
+    let _ = data.store().bulk_step(BulkStep::Stop { id, at: data.now(), by }, Some(entry)).await?;
+    Ok(Redirect::to(&format!("/bulk/{id}")).into_response())
 }
 
 #[cfg(test)]

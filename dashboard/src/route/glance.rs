@@ -13,6 +13,9 @@ use crate::auth::Auth;
 /// How often it is computed.
 const EVERY: Duration = Duration::from_secs(5);
 
+/// How old the numbers of boxes may be: counting them walks an index.
+const BOXES_FOR: Duration = Duration::from_secs(60);
+
 /// How far apart the points of a trend are, and how many there are: six hours.
 const TREND_STEP: Duration = Duration::from_secs(10 * 60);
 const TREND_POINTS: usize = 36;
@@ -21,6 +24,7 @@ const TREND_POINTS: usize = 36;
 #[derive(Debug, Default)]
 pub(crate) struct Glance {
     kept: RwLock<Kept>,
+    boxes: tokio::sync::Mutex<Option<(tokio::time::Instant, Vec<(String, u64)>)>>,
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +63,19 @@ impl Glance {
             Some(overview) => Ok(overview),
             None => self.compute(auth).await,
         }
+    }
+
+    /// How many boxes there are for each sealing key, as of a minute ago at the most.
+    pub(super) async fn boxes(&self, auth: &Auth) -> Result<Vec<(String, u64)>, StoreError> {
+        let mut kept = self.boxes.lock().await;
+        if let Some((at, boxes)) = kept.as_ref()
+            && at.elapsed() < BOXES_FOR
+        {
+            return Ok(boxes.clone());
+        }
+        let boxes = auth.store().boxes_by_key().await?;
+        *kept = Some((tokio::time::Instant::now(), boxes.clone()));
+        Ok(boxes)
     }
 
     async fn compute(&self, auth: &Auth) -> Result<Arc<Overview>, StoreError> {

@@ -180,7 +180,13 @@ fn page_of(path: &str) -> Option<Uri> {
     }
     let uri: Uri = path.parse().ok()?;
     let section = uri.path().split('/').nth(1)?;
-    (matches!(section, "" | "sessions" | "devices" | "pushes") && !uri.path().ends_with(".csv")).then_some(uri)
+    // The question before an act on many is asked once; how far one has come lives.
+    let lives = match section {
+        "" | "sessions" | "devices" | "pushes" | "settings" => !uri.path().ends_with(".csv"),
+        "bulk" => uri.path() != "/bulk",
+        _ => false,
+    };
+    lives.then_some(uri)
 }
 
 /// Somebody who looks at a page.
@@ -308,6 +314,10 @@ mod tests {
         check("/sessions?q=state:retrying&older=1", true);
         check("/sessions/019aa3c1-8f2c-7d41-b5c0-77f3c90a71c4/ping", true);
         check("/pushes?show=gone", true);
+        check("/settings", true);
+        check("/devices/u-1/phone", true);
+        check("/bulk/0123456789abcdef", true);
+        check("/bulk?act=ping&all=1", false);
         check("/sessions.csv", false);
         check("/sessions/all.csv", false);
         check("/live?path=/live", false);

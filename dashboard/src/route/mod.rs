@@ -7,6 +7,7 @@ mod devices;
 mod glance;
 mod listing;
 mod live;
+mod node;
 mod overview;
 mod pings;
 mod pushes;
@@ -36,6 +37,7 @@ pub(crate) use live::Live;
 pub(crate) use pings::Pings;
 pub(crate) use traces::Traces;
 
+use crate::AppKey;
 use crate::assets;
 use crate::auth::{Auth, Client, Failure, Staff};
 use crate::bulk::Bulks;
@@ -58,6 +60,8 @@ pub(crate) struct Data {
     pub(crate) traces: Traces,
     pub(crate) bulks: Arc<Bulks>,
     pub(crate) live: Arc<Live>,
+    /// None where this process does not know the gateway's configuration.
+    pub(crate) app_keys: Option<Arc<[AppKey]>>,
 }
 
 impl FromRef<Data> for Auth {

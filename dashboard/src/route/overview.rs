@@ -7,12 +7,13 @@ use axum::response::Response;
 use domain::{FailureClass, State};
 use store::Latency as Measured;
 
-use super::{Asker, Data};
+use super::{Asker, Data, node};
 use crate::auth::Failure;
-use crate::page::overview::{Attention, Host, Node, Overview, StateCount};
-use crate::page::search::{ENDED_BY_FAULT, Key, Search};
+use crate::page::node::Node;
+use crate::page::overview::{Attention, Host, Overview, StateCount};
+use crate::page::search::ENDED_BY_FAULT;
 use crate::part::chart::{Latency, PerMinute};
-use crate::part::format::{clock_short, count, counted, short_id};
+use crate::part::format::{clock_short, count, counted};
 use crate::part::mark::Mark;
 use crate::shell::Section;
 
@@ -53,29 +54,11 @@ pub(super) fn latency(measured: &Measured) -> Latency {
     }
 }
 
-/// The nodes that run sessions, and this one. What others are doing is known from their sessions alone.
-pub(super) fn nodes(data: &Data, seen: &store::Overview) -> Vec<Node> {
-    let own = data.store().node();
-    let others = seen.nodes.iter().copied().filter(|(node, _)| *node != own);
-    let sessions = seen.nodes.iter().find(|(node, _)| *node == own).map_or(0, |(_, sessions)| *sessions);
-    let line = |(node, sessions): (domain::NodeId, u64)| {
-        let (mark, state, remark) = match node {
-            node if node == own => (Mark::Ok, "Runs", "this one"),
-            node if node == store::demo::NODE => (Mark::NotReached, "None", "made-up sessions of the demo"),
-            _ => (Mark::NotReached, "Not told", "has sessions"),
-        };
-        let id = node.to_string();
-        Node {
-            name: short_id(&id),
-            href: Search::default().with(Key::Node, &id).href(),
-            sessions,
-            version: (node == own).then(|| env!("CARGO_PKG_VERSION").to_owned()),
-            remark: remark.to_owned(),
-            mark,
-            state: state.to_owned(),
-        }
-    };
-    std::iter::once((own, sessions)).chain(others).map(line).collect()
+/// A node that is not as it should be, as a line of what needs attention.
+fn silent(node: &Node) -> Option<Attention> {
+    let text = node.next.clone()?;
+    let title = format!("Node {} is {}", node.name, node.state.to_lowercase());
+    Some(Attention { mark: node.mark, title, text, link: (counted(node.sessions, "session"), node.href.clone()) })
 }
 
 async fn load(data: &Data, breaker_open: bool) -> Result<Overview, Failure> {
@@ -100,7 +83,9 @@ async fn load(data: &Data, breaker_open: bool) -> Result<Overview, Failure> {
         .iter()
         .filter(|group| worth(group.code, group.sessions))
         .map(|group| Attention::of_failure(&group.host, group.code, group.sessions, group.since, now));
-    let mut attention: Vec<Attention> = breaker.into_iter().chain(failures).collect();
+    let nodes = node::nodes(data, &seen).await?;
+    let silent = nodes.iter().filter_map(silent);
+    let mut attention: Vec<Attention> = breaker.into_iter().chain(silent).chain(failures).collect();
     // A person has to act before what mends itself; within each, the store's order: the most sessions first.
     attention.sort_by_key(|line| line.mark != Mark::Fault);
     attention.truncate(LINES);
@@ -139,6 +124,7 @@ async fn load(data: &Data, breaker_open: bool) -> Result<Overview, Failure> {
         })
         .collect();
     Ok(Overview {
+        now,
         attention,
         counts,
         fine: seen.states.live() - seen.states.retrying,
@@ -147,6 +133,6 @@ async fn load(data: &Data, breaker_open: bool) -> Result<Overview, Failure> {
         latency: latency(&seen.latency),
         hosts,
         host_count: seen.host_count,
-        nodes: nodes(data, &seen),
+        nodes,
     })
 }

@@ -8,7 +8,7 @@ use store::{Named, Overview, StateReason};
 
 use super::{Asker, Data};
 use crate::auth::Failure;
-use crate::page::search::Key;
+use crate::page::search::{GROUPS, Key};
 use crate::words;
 
 /// The most suggestions of one answer.
@@ -164,5 +164,13 @@ fn reasons(seen: &Overview, begin: &str) -> Vec<Found> {
         })
         .collect();
     all.sort_by_key(|(_, _, count)| std::cmp::Reverse(*count));
+    let groups = GROUPS.iter().filter(|(name, _)| name.starts_with(begin));
+    let groups: Vec<Found> = groups.map(|(name, word)| ((*name).to_owned(), Some((*word).to_owned()), None)).collect();
+    // Without a beginning, what is most frequent is of more use.
+    if begin.is_empty() {
+        all.extend(groups);
+    } else {
+        all.splice(0..0, groups);
+    }
     all
 }

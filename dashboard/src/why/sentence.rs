@@ -233,6 +233,10 @@ fn retrying(facts: &Facts) -> (Mark, String, String) {
         FailureClass::Throttled => {
             format!("the mail server limits how often we may look, since {}", moment_short(at, now))
         }
+        FailureClass::Unresolved => {
+            let since = life.unresolved_since.unwrap_or(at);
+            format!("the mail server's name has not resolved since {}", moment_short(since, now))
+        }
         _ => format!("{} {}", words::clause(failure.code), at_moment(at, now)),
     };
     let why = match failure.code.class() {
@@ -462,6 +466,12 @@ mod tests {
             &sample::failed(FailureCode::CertificateInvalid),
             Mark::Fault,
             "Not pushing: the mail server's certificate is not valid for its name at 09:42",
+            "Retrying, next try 10:12:14",
+        );
+        check(
+            &sample::failed(FailureCode::HostNotFound),
+            Mark::Retrying,
+            "Not pushing: the mail server's name has not resolved since 09:42",
             "Retrying, next try 10:12:14",
         );
         let mut facts = sample::failed(FailureCode::ServerBye);

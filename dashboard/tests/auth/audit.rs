@@ -31,7 +31,7 @@ async fn filled(entries: u64) -> World {
 #[tokio::test]
 async fn the_chain_is_whole_however_many_write_at_once() {
     let world = filled(2_500).await;
-    let AuditCheck::Whole { entries, hash } = world.store.verify_audit().await.unwrap() else { panic!("broken") };
+    let AuditCheck::Whole { entries, hash, .. } = world.store.verify_audit().await.unwrap() else { panic!("broken") };
     assert_eq!((entries, hash.len()), (2_500, 64));
     let empty = World::new().await;
     assert!(matches!(empty.store.verify_audit().await.unwrap(), AuditCheck::Whole { entries: 0, .. }));
@@ -82,7 +82,7 @@ async fn tampering_is_found_where_it_is() {
     let world = filled(20).await;
     let AuditCheck::Whole { hash: noted, .. } = world.store.verify_audit().await.unwrap() else { panic!("broken") };
     world.tamper(&format!("{UNLOCK} DELETE FROM audit WHERE seq > 15;"));
-    let AuditCheck::Whole { entries, hash } = world.store.verify_audit().await.unwrap() else { panic!("broken") };
+    let AuditCheck::Whole { entries, hash, .. } = world.store.verify_audit().await.unwrap() else { panic!("broken") };
     assert!(entries == 15 && hash != noted);
 }
 
@@ -128,9 +128,21 @@ async fn it_is_shown_filtered_and_checked() {
     assert!(!page.text.contains("subject-70"));
     kim.post("/audit/check", &[]).await.leads_to("/audit");
     kim.get("/audit").await.is(200, "The chain is whole.");
+    let page = kim.get("/audit").await;
+    page.is(200, "All 121 entries were checked at");
+    page.is(200, "Check the chain");
+    // Whoever may look at it and not have it checked gets no button, and is refused.
+    let mut amara = server.colleague(&mut kim, "support", "amara").await;
+    let page = amara.get("/audit").await;
+    page.is(200, "The chain is whole.");
+    assert!(!page.text.contains("Check the chain"));
+    assert_eq!(amara.post("/audit/check", &[]).await.status, 403);
+    world.pass(std::time::Duration::from_secs(1));
     world.tamper(&format!("{UNLOCK} UPDATE audit SET staff = 'eve' WHERE seq = 7;"));
     kim.post("/audit/check", &[]).await.leads_to("/audit");
     kim.get("/audit").await.is(200, "The chain is broken.");
+    kim.get("/audit").await.is(200, "Entry 7 was changed after it was written");
+    kim.get("/audit").await.is(200, "The 6 entries before it are as they were written.");
 }
 
 #[tokio::test]

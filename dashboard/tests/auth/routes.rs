@@ -38,7 +38,7 @@ const ROUTES: &[(&str, &str, Needs)] = &[
     ("GET", "/assets/{name}", Nobody),
     ("GET", "/audit", Support),
     ("GET", "/audit.csv", Support),
-    ("POST", "/audit/check", Support),
+    ("POST", "/audit/check", Admin),
     ("GET", "/bulk", Support),
     ("POST", "/bulk", Support),
     ("GET", "/bulk/{id}", Support),

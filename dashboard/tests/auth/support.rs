@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use backend::vault::{KeyRing, SecretSealer};
-use dashboard::{Access, Argon2Config, Config, Dashboard, DashboardError};
+use dashboard::{Access, AppKey, Argon2Config, Config, Dashboard, DashboardError};
 use domain::{NodeId, Timestamp};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::redirect::Policy;
@@ -83,6 +83,7 @@ impl World {
             secrets: self.secrets.clone(),
             now: Arc::new(move || Timestamp::from_millis(clock.load(Ordering::SeqCst))),
             handle: None,
+            app_keys: Some(vec![AppKey { id: "test-app".to_owned(), fingerprint: "0123456789ab".to_owned() }]),
             breaker_open: Box::new(|| false),
         };
         let dashboard = Dashboard::bind(config, access).await?;

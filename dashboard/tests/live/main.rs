@@ -302,3 +302,34 @@ async fn assets_are_compressed_and_kept() {
     assert!(!sign_in.text.contains("<script"), "{}", sign_in.text);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn nodes_and_devices_live_too() {
+    let (world, server) = world().await;
+    let kim = &mut server.admin("kim").await;
+    let devices = kim.get("/devices").await;
+    assert_eq!(have(&devices).0, ["results"]);
+    let at = devices.text.find("href=\"/devices/").unwrap() + 6;
+    let path = devices.text[at..].split('"').next().unwrap().to_owned();
+    let device = kim.get(&path).await;
+    assert_eq!(have(&device).0, ["sentence", "sessions", "deliveries"]);
+    Stream::open(kim, &path, &have(&device).1).await.is_silent().await;
+
+    let settings = kim.get("/settings").await;
+    settings.is(200, "test-app");
+    settings.is(200, "The audit is never deleted");
+    let mut stream = Stream::open(kim, "/settings", &have(&settings).1).await;
+    stream.is_silent().await;
+    let beat =
+        |stops| store::NodeBeat { version: "0.9.9".to_owned(), started_at: world.now(), seen_at: world.now(), stops };
+    world.store.beat(beat(false)).await.unwrap();
+    assert_eq!(stream.changed().await, ["nodes"]);
+    kim.get("/settings").await.is(200, "0.9.9");
+    world.pass(Duration::from_secs(31));
+    assert_eq!(stream.changed().await, ["nodes"], "nobody wrote anything, and it is silent");
+    kim.get("/settings").await.is(200, "its heartbeat is not written");
+    kim.get("/").await.is(200, "is silent");
+    world.store.beat(beat(false)).await.unwrap();
+    assert_eq!(stream.changed().await, ["nodes"]);
+    server.stop().await;
+}

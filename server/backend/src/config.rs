@@ -138,7 +138,7 @@ fn poll_close_seconds() -> u64 {
     10 * 60
 }
 
-fn push_lifetime_seconds() -> u64 {
+pub(crate) fn push_lifetime_seconds() -> u64 {
     6 * 60 * 60
 }
 
@@ -146,7 +146,7 @@ fn push_fault_pause_seconds() -> u64 {
     60
 }
 
-fn retention_hours() -> u64 {
+pub(crate) fn retention_hours() -> u64 {
     14 * 24
 }
 

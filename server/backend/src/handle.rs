@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{EndReason, Event, FailureCode, PushId, PushKind, SessionId, Timestamp};
+use domain::{EndReason, Event, FailureCode, Limits, PushId, PushKind, Rules, SessionId, Timestamp};
 use proto::trace;
 use store::{Change, NewPush, Note, SessionRecord, Store, StoreError, TimelineKind};
 use tokio::sync::mpsc;
@@ -123,6 +123,30 @@ pub struct OpenBreaker {
     pub probe_at: Option<Timestamp>,
 }
 
+/// What this installation is set to, for staff to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// What devices may ask for.
+    pub limits: Limits,
+    /// How patient the sessions are.
+    pub rules: Rules,
+    /// How long ended sessions, done pushes and what else is over are kept.
+    pub retention: Duration,
+    /// How long a push is worth sending.
+    pub push_lifetime: Duration,
+}
+
+impl Default for Installed {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            rules: Rules::default(),
+            retention: Duration::from_secs(crate::config::retention_hours() * 60 * 60),
+            push_lifetime: Duration::from_secs(crate::config::push_lifetime_seconds()),
+        }
+    }
+}
+
 /// What staff can do. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
@@ -130,6 +154,7 @@ pub struct Handle {
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) sender: Arc<Sender>,
     pub(crate) pace: Arc<Pace>,
+    pub(crate) installed: Installed,
 }
 
 impl Handle {
@@ -151,6 +176,11 @@ impl Handle {
     /// The keys' public sides.
     pub fn keys(&self) -> &KeyRing {
         &self.keys
+    }
+
+    /// What this installation is set to.
+    pub fn installed(&self) -> &Installed {
+        &self.installed
     }
 
     /// The breaker of the push service, if it is open.

@@ -7,6 +7,7 @@ mod api;
 mod clock;
 mod config;
 mod handle;
+mod heartbeat;
 mod history;
 mod listen;
 mod logins;
@@ -21,5 +22,5 @@ pub mod watch;
 
 pub use clock::Clock;
 pub use config::{ApnsAuthentication, ApnsConfig, Config, Listen, MutualTls, WatchConfig};
-pub use handle::{Actor, Handle, HandleError, OpenBreaker, PingReport, PingStep};
+pub use handle::{Actor, Handle, HandleError, Installed, OpenBreaker, PingReport, PingStep};
 pub use server::{Backend, BackendError};

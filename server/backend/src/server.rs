@@ -18,7 +18,8 @@ use uuid::Uuid;
 use crate::api::Api;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::handle::Handle;
+use crate::handle::{Handle, Installed};
+use crate::heartbeat;
 use crate::listen::Listener;
 use crate::logins::Logins;
 use crate::node;
@@ -173,6 +174,12 @@ impl Backend {
             keys: self.api.keys.clone(),
             sender: self.sender.clone(),
             pace: self.watcher.pace.clone(),
+            installed: Installed {
+                limits: self.api.limits,
+                rules: *self.api.sessions.rules,
+                retention: self.retention,
+                push_lifetime: self.api.sessions.push_lifetime,
+            },
         }
     }
 
@@ -197,6 +204,7 @@ impl Backend {
         let tasks = TaskTracker::new();
         let (watch_stop, send_stop) = (CancellationToken::new(), CancellationToken::new());
         let store = api.sessions.store.clone();
+        let beating = tasks.spawn(heartbeat::run(api.sessions.clone(), watch_stop.clone()));
         let watching = tasks.spawn(node::run(watcher, watch_stop.clone()));
         let sending = tasks.spawn(sender.run(send_stop.clone()));
         tasks.spawn(purge(api.sessions.clone(), retention, watch_stop.clone()));
@@ -209,6 +217,7 @@ impl Backend {
         let _ = watching.await;
         send_stop.cancel();
         let _ = sending.await;
+        let _ = beating.await;
         streams.close();
         tasks.close();
         let _ = tokio::time::timeout(DRAIN, async { tokio::join!(streams.wait(), tasks.wait()) }).await;

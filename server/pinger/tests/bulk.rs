@@ -168,3 +168,50 @@ async fn many_sessions_are_acted_on_while_they_change() {
     assert_eq!(audit.matches("stolen").count(), 2, "{audit}");
     assert!(server.terminate().await.success());
 }
+
+/// What was ordered is done although the server is killed in the middle of it, and the audit has its begin and its end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bulk_act_goes_on_after_a_kill() {
+    let world = World::new().await;
+    world.configure(&[993], "", "");
+    let config = world.folder.path().join("pinger.toml");
+    let mut text = std::fs::OpenOptions::new().append(true).open(&config).unwrap();
+    writeln!(text, "\n[dashboard]\nlisten = \"127.0.0.1:0\"").unwrap();
+    let database = format!("sqlite://{}", world.data().join("pinger.db").display());
+    std::fs::create_dir_all(world.data()).unwrap();
+    std::fs::set_permissions(world.data(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let store = Store::open(&database, demo::NODE).await.unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    demo::fill(&store, 200, 3, Timestamp::from_millis(i64::try_from(now).unwrap())).await.unwrap();
+    store.close().await;
+
+    let mut server = world.serve().await;
+    let url = server.ready["dashboard"].as_str().unwrap().to_owned();
+    let kim = Admin::sign_up(&url, server.ready["sign_up"].as_str().unwrap()).await;
+    let here = kim.order("/bulk?act=trace&q=state:live&all=1", "reason=ticket+9").await;
+    kim.wait_for(&here, "looked at, 20 a second").await;
+    let before = number(&kim.get(&here).await, "Done");
+    server.kill();
+    drop(server);
+
+    let server = world.serve().await;
+    let kim = Admin { url: server.ready["dashboard"].as_str().unwrap().to_owned(), ..kim };
+    let page = kim.wait_for(&here, "Over at").await;
+    let done = number(&page, "Done");
+    assert!(before < done && done > 40, "{before} before the kill, {done} in the end");
+    let began = kim.get("/audit?action=bulk_started").await;
+    assert!(began.contains(&format!("trace of {done}, state:live")), "{began}");
+    let ended = kim.get("/audit?action=bulk_ended").await;
+    assert!(ended.contains(&format!("trace of {done}, {done} done")), "{ended}");
+    assert!(ended.contains("ticket 9"), "{ended}");
+
+    // The node tells of itself, and says so when it stops.
+    let settings = kim.get("/settings").await;
+    assert!(settings.contains("this one") && settings.contains(">Runs<"), "{settings}");
+    assert!(settings.contains("Current") && settings.contains("test-app"), "{settings}");
+    assert!(server.terminate().await.success());
+    let store = Store::open(&database, NodeId::from_uuid(uuid::Uuid::from_u128(9))).await.unwrap();
+    let nodes = store.nodes().await.unwrap();
+    assert!(nodes.len() == 1 && nodes[0].stopped_at.is_some(), "{nodes:?}");
+    store.close().await;
+}

@@ -111,6 +111,8 @@ actions! {
     BulkStarted = "bulk_started",
     /// Stopped that before its end. Subject: which.
     BulkStopped = "bulk_stopped",
+    /// Had that done, to the last of them. Subject: which, and to how many it was done.
+    BulkEnded = "bulk_ended",
     /// Saved, renamed or removed a view that everybody has. Subject: what, and which.
     ViewsChanged = "views_changed",
     /// Was refused something for want of a role. Subject: what.
@@ -198,6 +200,8 @@ pub enum AuditCheck {
     Whole {
         /// How many entries there are; it is the last one's number, too.
         entries: i64,
+        /// When the last one was written; none if there is none.
+        newest: Option<Timestamp>,
         /// The last one's hash. Kept elsewhere, it shows later whether the end was cut off.
         hash: String,
     },
@@ -357,7 +361,7 @@ impl Store {
 
     /// Checks the whole chain, a piece at a time, up to the first entry that is not what was written.
     pub async fn verify_audit(&self) -> Result<AuditCheck, StoreError> {
-        let (mut entries, mut last) = (0, NO_HASH.to_owned());
+        let (mut entries, mut newest, mut last) = (0, None, NO_HASH.to_owned());
         loop {
             let rows = Entity::find()
                 .filter(Column::Seq.gt(entries))
@@ -370,7 +374,7 @@ impl Store {
                 let stray = Entity::find().filter(Column::Seq.lt(1)).one(self.reader()).await?;
                 return Ok(match stray {
                     Some(row) => AuditCheck::Broken { seq: row.seq, fault: AuditFault::Unlinked },
-                    None => AuditCheck::Whole { entries, hash: last },
+                    None => AuditCheck::Whole { entries, newest, hash: last },
                 });
             }
             for row in rows {
@@ -387,7 +391,7 @@ impl Store {
                 if let Some(fault) = fault {
                     return Ok(AuditCheck::Broken { seq, fault });
                 }
-                (entries, last) = (seq, row.hash);
+                (entries, newest, last) = (seq, Some(Timestamp::from_millis(row.at)), row.hash);
             }
         }
     }

@@ -323,12 +323,22 @@ impl<'a> Act<'a> {
     }
 
     fn handshake(&self) -> String {
-        let host = self.new.registration.mail.host();
+        // Made-up sessions watch by IMAP.
+        let MailTarget::Imap(ImapTarget { host, mechanism, .. }) = &self.new.registration.mail else {
+            return String::new();
+        };
+        let login = match mechanism {
+            Mechanism::Plain => "AUTHENTICATE PLAIN [credential]",
+            Mechanism::Login => "LOGIN [credential]",
+            Mechanism::XOAuth2 => "AUTHENTICATE XOAUTH2 [credential]",
+            Mechanism::OAuthBearer => "AUTHENTICATE OAUTHBEARER [credential]",
+            Mechanism::ScramSha256 | Mechanism::Auto => "AUTHENTICATE SCRAM-SHA-256 [credential]",
+        };
         [
             format!(r#"{{"who":"server","ms":42,"text":"* OK {host} IMAP4rev1 ready"}}"#),
             r#"{"who":"client","ms":84,"text":"a1 CAPABILITY"}"#.to_owned(),
             r#"{"who":"server","ms":112,"text":"* CAPABILITY IMAP4rev1 IDLE CONDSTORE SASL-IR ID UIDPLUS"}"#.to_owned(),
-            r#"{"who":"client","ms":113,"text":"a2 AUTHENTICATE PLAIN [credential]"}"#.to_owned(),
+            format!(r#"{{"who":"client","ms":113,"text":"a2 {login}"}}"#),
             r#"{"who":"server","ms":240,"text":"a2 OK Logged in"}"#.to_owned(),
         ]
         .join("\n")

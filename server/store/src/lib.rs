@@ -4,6 +4,7 @@
 //! call is answered when the transaction that holds its write is durable. What reads goes past the queue.
 
 mod audit;
+mod bulk;
 mod deliveries;
 pub mod demo;
 mod devices;
@@ -13,6 +14,7 @@ mod error;
 mod identity;
 mod list;
 mod mail_columns;
+mod node;
 mod open;
 mod outbox;
 mod overview;
@@ -30,11 +32,13 @@ mod view;
 mod writer;
 
 pub use audit::{AuditAction, AuditCheck, AuditEntry, AuditFault, AuditFilter, AuditPage, AuditStart, NewAudit};
+pub use bulk::{BulkId, BulkOutcome, BulkProgress, BulkRecord, BulkRefusal, BulkStage, BulkStep, NewBulk};
 pub use deliveries::{DeliveryFilter, DeliveryRow, Holder};
 pub use devices::{DevicePage, DeviceRow};
 pub use error::StoreError;
 pub use identity::Identity;
 pub use list::{Direction, ListPage, ListPart, Named, NotServed, SessionList, Sort, SortBy, SortCursor};
+pub use node::{NodeBeat, NodeRecord};
 pub use outbox::{Finish, NewPush, PushStatus};
 pub use overview::{FailureGroup, HostHealth, Latency, Overview, PushMinute, StateCounts};
 pub use passkey::{PASSKEYS_MAX, Passkey};

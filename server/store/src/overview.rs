@@ -322,6 +322,18 @@ pub(crate) fn nodes() -> SelectStatement {
         .to_owned()
 }
 
+pub(crate) fn boxes() -> SelectStatement {
+    use sea_orm::sea_query::ExprTrait as _;
+
+    Query::select()
+        .column(session::Column::BoxKeyId)
+        .expr_as(Expr::col(session::Column::Id).count(), "boxes")
+        .from(session::Entity)
+        .and_where(Expr::col(session::Column::BoxKeyId).is_not_null())
+        .group_by_col(session::Column::BoxKeyId)
+        .to_owned()
+}
+
 /// Pushes that were done since, by the minutes in which they were done and written, status and how long they took: to 10 ms below a second, to 100 ms below ten, else
 /// to a second.
 pub(crate) fn pushes(since: i64) -> SelectStatement {
@@ -399,6 +411,15 @@ impl Store {
             all.push((NodeId::from_uuid(node), count(&row, "sessions")?));
         }
         all.sort_by_key(|(_, sessions)| std::cmp::Reverse(*sessions));
+        Ok(all)
+    }
+
+    /// How many boxes there are for each sealing key. It walks an index over all sessions that live.
+    pub async fn boxes_by_key(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let mut all = Vec::new();
+        for row in self.reader().query_all(&boxes()).await? {
+            all.push((row.try_get("", "box_key_id")?, count(&row, "boxes")?));
+        }
         Ok(all)
     }
 

@@ -48,8 +48,11 @@ impl StateReason {
         }
     }
 
-    /// Finds a reason by its stable name, in any case.
+    /// Finds a reason by its stable name, or else in any case: `request_refused` is an end, `REQUEST_REFUSED` why.
     pub fn parse(text: &str) -> Option<Self> {
+        if let Some(named) = Self::all().find(|reason| reason.as_str() == text) {
+            return Some(named);
+        }
         let ended = || EndReason::parse(&text.to_ascii_lowercase()).map(Self::Ended);
         FailureCode::parse(&text.to_ascii_uppercase()).map(Self::Failed).or_else(ended)
     }

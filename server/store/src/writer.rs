@@ -15,8 +15,8 @@ use crate::overview::PushHistory;
 use crate::saved_view::{self, ViewAct, ViewRefusal};
 use crate::staff_act::{Acted, Refusal, StaffAct};
 use crate::{
-    Applied, Change, Claimed, Connection, Finish, NewAudit, NewSession, Note, Registered, StoreError, audit, outbox,
-    session, staff_act, timeline,
+    Applied, BulkRefusal, BulkStep, Change, Claimed, Connection, Finish, NewAudit, NewSession, NodeBeat, Note,
+    Registered, StoreError, audit, bulk, node, outbox, session, staff_act, timeline,
 };
 
 /// The most writes in one transaction.
@@ -47,6 +47,8 @@ enum Write {
     Staff { at: Timestamp, act: Box<StaffAct>, entry: Option<Box<NewAudit>> },
     Audit(Box<NewAudit>),
     View { act: Box<ViewAct>, entry: Option<Box<NewAudit>> },
+    Beat(Box<NodeBeat>),
+    Bulk { step: Box<BulkStep>, entry: Option<Box<NewAudit>> },
 }
 
 /// What a write led to.
@@ -57,6 +59,7 @@ enum Written {
     Count(u64),
     Acted(Acted),
     Viewed(Result<(), ViewRefusal>),
+    Stepped(Result<(), BulkRefusal>),
     Done,
 }
 
@@ -189,7 +192,8 @@ impl Store {
         self.write(Write::Finish { id, now, finish }).await.map(|_| ())
     }
 
-    /// Deletes ended sessions and done pushes from before `before`, and says how many. What was destroyed since the last
+    /// Deletes ended sessions, done pushes, bulk acts that are over and nodes that are gone, all from before `before`, and
+    /// says how many. What was destroyed since the last
     /// time, boxes among it, leaves the database's log too.
     pub async fn purge(&self, before: Timestamp) -> Result<u64, StoreError> {
         let mut all = 0;
@@ -258,6 +262,24 @@ impl Store {
     pub async fn view_act(&self, act: ViewAct, entry: Option<NewAudit>) -> Result<Result<(), ViewRefusal>, StoreError> {
         match self.write(Write::View { act: Box::new(act), entry: entry.map(Box::new) }).await? {
             Written::Viewed(viewed) => Ok(viewed),
+            _ => Err(StoreError::Closed),
+        }
+    }
+
+    /// Writes down that this node is there.
+    pub async fn beat(&self, beat: NodeBeat) -> Result<(), StoreError> {
+        self.write(Write::Beat(Box::new(beat))).await.map(|_| ())
+    }
+
+    /// Does a step of a bulk act, with its entry in the audit if there is one, or does neither and says why. The outcome of a
+    /// session is written down in any case; it is refused if the bulk act is to be gone on with no more.
+    pub async fn bulk_step(
+        &self,
+        step: BulkStep,
+        entry: Option<NewAudit>,
+    ) -> Result<Result<(), BulkRefusal>, StoreError> {
+        match self.write(Write::Bulk { step: Box::new(step), entry: entry.map(Box::new) }).await? {
+            Written::Stepped(stepped) => Ok(stepped),
             _ => Err(StoreError::Closed),
         }
     }
@@ -384,12 +406,7 @@ async fn commit(
             Write::Claim { limit } => session::claim(&txn, node, *limit).await.map(Written::Claimed),
             Write::Release => session::release(&txn, node).await.map(Written::Count),
             Write::Finish { id, now, finish } => outbox::finish(&txn, *id, *now, finish).await.map(|()| Written::Done),
-            Write::Purge { before, limit } => match session::purge(&txn, *before, *limit).await {
-                Ok(sessions) => {
-                    outbox::purge(&txn, *before, *limit).await.map(|pushes| Written::Count(sessions + pushes))
-                }
-                Err(error) => Err(error),
-            },
+            Write::Purge { before, limit } => purge(&txn, *before, *limit).await.map(Written::Count),
             Write::Note { id, at, note } => {
                 timeline::insert(&txn, id.as_uuid(), *at, [note.clone()]).await.map(|()| Written::Done)
             }
@@ -405,6 +422,8 @@ async fn commit(
             Write::Staff { at, act, entry } => staff(&txn, *at, act, entry.as_deref()).await.map(Written::Acted),
             Write::Audit(entry) => audit::append(&txn, entry).await.map(|_| Written::Done),
             Write::View { act, entry } => saved_view::act(&txn, act, entry.as_deref()).await.map(Written::Viewed),
+            Write::Beat(beat) => node::beat(&txn, node, beat).await.map(|()| Written::Done),
+            Write::Bulk { step, entry } => bulk::step(&txn, node, step, entry.as_deref()).await.map(Written::Stepped),
         };
         match written {
             Err(StoreError::Database(error)) => {
@@ -417,6 +436,14 @@ async fn commit(
     }
     txn.commit().await?;
     Ok(all)
+}
+
+/// Deletes what is old, of each kind up to `limit`, and says how much that was.
+async fn purge(db: &impl ConnectionTrait, before: Timestamp, limit: u64) -> Result<u64, StoreError> {
+    let sessions = session::purge(db, before, limit).await?;
+    let pushes = outbox::purge(db, before, limit).await?;
+    let bulks = bulk::purge(db, before, limit).await?;
+    Ok(sessions + pushes + bulks + node::purge(db, before).await?)
 }
 
 /// An act of staff and its entry in the audit. An act that was refused has written nothing.

@@ -8,12 +8,13 @@ use crate::bulk::Act;
 use crate::page::audit::{Audit, Check, Entry as AuditEntry};
 use crate::page::delivery::Delivery;
 use crate::page::devices::{Device, DeviceRow, DeviceSession, Devices};
-use crate::page::overview::{Attention, Host, Node, Overview, StateCount};
+use crate::page::node::Node;
+use crate::page::overview::{Attention, Host, Overview, StateCount};
 use crate::page::pushes::{Channel, Pushes, Show as Pushed};
 use crate::page::search::{Key, Search};
 use crate::page::session::{Acts, Details, Handshake, Line, PingPage, RevokePage, SessionPage, Show, Subject};
 use crate::page::sessions::{Found, Offer, Row, Sessions, Tab};
-use crate::page::settings::{SealingKey, Settings};
+use crate::page::settings::{App, SealingKey, Settings};
 use crate::page::sign_in::{Code, SignIn, SignUp};
 use crate::page::staff::{Invite, Person, SignIn as StaffSignIn, StaffPage};
 use crate::page::trouble::Trouble;
@@ -59,14 +60,29 @@ fn nodes() -> Vec<Node> {
         remark: remark.into(),
         mark: Mark::Ok,
         state: "Runs".into(),
+        seen: Some(at("09:58:07")),
+        started: Some(before(3, "06:12:40")),
+        next: None,
     };
-    vec![node("019aa3c1…41d0", "this one", Some("0.1.0")), node("019aa3c2…9e17", "claims sessions", None)]
+    let silent = Node {
+        mark: Mark::Fault,
+        state: "Silent".into(),
+        seen: Some(at("09:41:12")),
+        next: Some(
+            "019aa3c2…9e17 is silent, and its 49,206 sessions are not watched until it starts again. Then they go on without \
+             any help, and mail that came meanwhile is pushed. Start it again; its log says why it ended."
+                .into(),
+        ),
+        ..node("019aa3c2…9e17", "has sessions", Some("0.1.0"))
+    };
+    vec![node("019aa3c1…41d0", "this one", Some("0.1.0")), silent]
 }
 
 pub(super) fn overview() -> Overview {
     let count = |state, sessions, trend, remark: &str| StateCount { state, sessions, trend, remark: remark.into() };
     let host = |name: &str, live, retrying, worst, trend| Host { name: name.into(), live, retrying, worst, trend };
     Overview {
+        now: NOW,
         attention: vec![
             Attention {
                 mark: Mark::Fault,
@@ -126,6 +142,7 @@ pub(super) fn first_start() -> Overview {
         .map(|state| StateCount { state, sessions: 0, trend: Vec::new(), remark: String::new() })
         .to_vec();
     Overview {
+        now: NOW,
         attention: Vec::new(),
         counts,
         fine: 0,
@@ -661,6 +678,7 @@ pub(super) fn audit() -> Audit {
         now: NOW,
         check: Some(Check::Whole {
             entries: 48_213,
+            newest: Some(at("09:47:02")),
             hash: "b41f0c77a6e4d99158b1c877f20c91e0e2b63f5d6d9a0d937ac24f5bc8b40917".into(),
             at: at("09:55:00"),
         }),
@@ -672,6 +690,7 @@ pub(super) fn audit() -> Audit {
         newer: None,
         older: Some("/audit?older=1".into()),
         csv: "/audit.csv".into(),
+        csrf: Some("token".into()),
     }
 }
 
@@ -680,18 +699,24 @@ pub(super) fn settings() -> Settings {
         id: id.into(),
         created: Some(before(30, "08:00:00")),
         is_current,
+        is_here: true,
         sessions,
     };
     Settings {
         now: NOW,
         nodes: nodes(),
         keys: vec![key("2026-11-a", true, Some(91_207)), key("2026-08-c", false, Some(7_205))],
+        apps: Some(vec![App { id: "org.example.mail".into(), fingerprint: "5f3c0a77b1e9".into() }]),
+        kept: vec![
+            ("Sessions that live", "2 days at the most, as below".into()),
+            ("Ended sessions", "14 days, with their timelines".into()),
+            ("Audit", "for ever".into()),
+        ],
         rules: vec![
             ("Lifetime", "2 days at the most".into()),
             ("Wait before use", "10 min at the most".into()),
             ("Hold after a push", "30 s, doubling to 10 min".into()),
             ("Refused logins", "2, then the session ends".into()),
-            ("Ended sessions", "kept for 30 days".into()),
         ],
     }
 }

@@ -3,7 +3,7 @@
 
 mod value;
 
-pub(crate) use value::{ENDED_BY_FAULT, needs_a_person};
+pub(crate) use value::{ENDED_BY_FAULT, GROUPS, needs_a_person};
 
 use std::fmt::{self, Write as _};
 
@@ -315,7 +315,10 @@ mod tests {
         check("imap.example.com", "host:imap.example.com");
         check("u-48213", "user:u-48213");
         check("019aa3c1-8f2c-7d41-b5c0-77f3c90a71c4", "session:019aa3c1-8f2c-7d41-b5c0-77f3c90a71c4");
-        check("reason:refused", "reason:LOGIN_REFUSED");
+        check("reason:refused", "reason:refused");
+        check("reason:password", "reason:refused");
+        check("reason:Password-Refused", "reason:LOGIN_REFUSED");
+        check("reason:ended-app-gone-from-the-device", "reason:push_target_gone");
         check("reason:login_refused", "reason:LOGIN_REFUSED");
         check("reason:push_target_gone since:2h", "reason:push_target_gone since:2h");
         check("reason:Person changed:24h", "reason:person changed:24h");
@@ -362,7 +365,8 @@ mod tests {
         assert_eq!(Search::parse("state:live").states().map(|states| states.len()), Some(4));
         assert_eq!(Search::parse("").states(), None);
         let person = Search::parse("reason:person,refused").reasons().unwrap_or_default();
-        assert_eq!(person.len(), 9, "{person:?}");
+        assert_eq!(person.len(), 10, "{person:?}");
+        assert!(person.contains(&StateReason::Ended(domain::EndReason::CredentialRefused)));
         assert!(person.contains(&StateReason::Failed(FailureCode::LoginRefused)));
     }
 

@@ -6,6 +6,7 @@ use domain::{EndReason, FailureClass, FailureCode, SessionId, State, Timestamp};
 use store::StateReason;
 
 use super::Key;
+use crate::words;
 
 /// Reads one value and writes it as it is meant, or says what would do.
 pub(super) fn read(key: Key, value: &str) -> Result<String, String> {
@@ -44,16 +45,39 @@ pub(super) fn states(text: &str) -> Vec<State> {
 fn reason(text: &str) -> Option<String> {
     let lower = text.to_lowercase();
     let code = match lower.as_str() {
-        "refused" | "password" => FailureCode::LoginRefused,
         "certificate" => FailureCode::CertificateInvalid,
         "timeout" => FailureCode::ConnectTimeout,
         "dns" => FailureCode::HostNotFound,
         // What a person has to mend; what is broken on the way; what ended because something was wrong.
-        "person" | "transport" | "fault" => return Some(lower),
-        lower => return StateReason::parse(lower).map(|reason| reason.as_str().to_owned()),
+        "password" => return Some("refused".to_owned()),
+        "refused" | "person" | "transport" | "fault" => return Some(lower),
+        lower => return named(lower).map(|reason| reason.as_str().to_owned()),
     };
     Some(code.as_str().to_owned())
 }
+
+/// The reason with this code, or whose name on these pages this is, with hyphens for spaces: `no-answer`.
+fn named(text: &str) -> Option<StateReason> {
+    let by_word = || {
+        let words = text.replace('-', " ");
+        StateReason::all().find(|reason| {
+            let word = match reason {
+                StateReason::Failed(code) => words::cell(*code),
+                StateReason::Ended(reason) => words::end_cell(*reason),
+            };
+            word.replace(',', "").eq_ignore_ascii_case(&words)
+        })
+    };
+    StateReason::parse(text).or_else(by_word)
+}
+
+/// The words for several reasons, each with what it says.
+pub(crate) const GROUPS: [(&str, &str); 4] = [
+    ("refused", "Password refused, retrying or ended by it"),
+    ("person", "A person has to mend it"),
+    ("transport", "Broken on the way"),
+    ("fault", "Ended because something was wrong"),
+];
 
 /// The reasons that a word stands for.
 pub(super) fn reasons(text: &str) -> Vec<StateReason> {
@@ -61,6 +85,9 @@ pub(super) fn reasons(text: &str) -> Vec<StateReason> {
         FailureCode::ALL.iter().filter(move |code| class(code.class())).map(|code| StateReason::Failed(*code)).collect()
     };
     match text {
+        "refused" => {
+            vec![StateReason::Failed(FailureCode::LoginRefused), StateReason::Ended(EndReason::CredentialRefused)]
+        }
         "person" => failures(needs_a_person),
         "transport" => failures(|class| class == FailureClass::Transport),
         "fault" => ENDED_BY_FAULT.iter().map(|reason| StateReason::Ended(*reason)).collect(),

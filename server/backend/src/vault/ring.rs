@@ -175,6 +175,11 @@ impl KeyRing {
         self.sealing.iter().map(|key| key.id.clone()).collect()
     }
 
+    /// The sealing keys, each with when it was made, the one to seal for first.
+    pub fn sealing_keys(&self) -> impl Iterator<Item = (&KeyId, Timestamp)> {
+        self.sealing.iter().map(|key| (&key.id, key.created_at))
+    }
+
     /// Opens a box, for a log-in or to prove that it opens. The credential is zeroized when it is dropped.
     pub fn open(&self, sealed: &SealedBox, binding: &Binding) -> Result<Credential, OpenError> {
         let key = self.sealing.iter().find(|key| key.id == sealed.key_id).ok_or(OpenError::UnknownKey)?;

@@ -14,7 +14,7 @@ use crate::environment::Environment;
 pub(crate) fn verify(file: &ConfigFile, environment: &Environment, json: bool) -> Result<ExitCode, RoleError> {
     let checked = staff::on_store(file, environment, async |store| store.verify_audit().await)?;
     let (text, code) = match checked {
-        AuditCheck::Whole { entries, hash } => {
+        AuditCheck::Whole { entries, hash, .. } => {
             let text = if json {
                 json!({ "whole": true, "entries": entries, "hash": hash }).to_string()
             } else {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use ::backend::Backend;
-use ::dashboard::{Access, Dashboard};
+use ::dashboard::{Access, AppKey, Dashboard};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -43,7 +43,8 @@ async fn serve(config: ::backend::Config, dashboard: Option<::dashboard::Config>
         Some(address) => tracing::info!(%address, "backend ready"),
         None => tracing::info!("backend ready on its socket"),
     }
-    let dashboard = self::dashboard(dashboard.as_ref(), &backend).await?;
+    // The gateway's configuration is the gateway's.
+    let dashboard = self::dashboard(dashboard.as_ref(), &backend, None).await?;
     for line in Door::of(dashboard.as_ref()).await?.lines() {
         writeln!(std::io::stdout(), "{line}").map_err(RoleError::Output)?;
     }
@@ -71,6 +72,7 @@ async fn serve(config: ::backend::Config, dashboard: Option<::dashboard::Config>
 pub(super) async fn dashboard(
     config: Option<&::dashboard::Config>,
     backend: &Backend,
+    app_keys: Option<Vec<AppKey>>,
 ) -> Result<Option<Dashboard>, RoleError> {
     let Some(config) = config else { return Ok(None) };
     let handle = backend.handle();
@@ -81,6 +83,7 @@ pub(super) async fn dashboard(
         now: Arc::new(clock::now),
         breaker_open: Box::new(move || breaker.open_breaker().is_some()),
         handle: Some(handle),
+        app_keys,
     };
     Dashboard::bind(config, access).await.map(Some).map_err(RoleError::DashboardStart)
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ::backend::Backend;
+use ::dashboard::AppKey;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::json;
@@ -55,7 +56,12 @@ async fn serve(
     let scheme = if handover.gateway.tls.is_some() { "https" } else { "http" };
     let backend = Backend::bind(config).await.map_err(RoleError::BackendStart)?;
     let identity_key = backend.identity_key();
-    let dashboard = super::backend::dashboard(dashboard.as_ref(), &backend).await?;
+    let app_keys = handover
+        .gateway
+        .app_keys
+        .iter()
+        .map(|key| AppKey { id: key.id.clone(), fingerprint: key.sha256.chars().take(12).collect() });
+    let dashboard = super::backend::dashboard(dashboard.as_ref(), &backend, Some(app_keys.collect())).await?;
     let door = Door::of(dashboard.as_ref()).await?;
 
     let (first, ready) = oneshot::channel();

@@ -1,7 +1,10 @@
 //! The tables as sea-orm sees them. `migration` makes them.
 
 pub(crate) mod audit;
+pub(crate) mod bulk;
+pub(crate) mod bulk_item;
 pub(crate) mod invite;
+pub(crate) mod node;
 pub(crate) mod outbox;
 pub(crate) mod passkey;
 pub(crate) mod password_reset;

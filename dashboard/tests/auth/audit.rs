@@ -129,7 +129,7 @@ async fn it_is_shown_filtered_and_checked() {
     kim.post("/audit/check", &[]).await.leads_to("/audit");
     kim.get("/audit").await.is(200, "The chain is whole.");
     let page = kim.get("/audit").await;
-    page.is(200, "All 121 entries were checked at");
+    page.is(200, "All 123 entries were checked at");
     page.is(200, "Check the chain");
     // Whoever may look at it and not have it checked gets no button, and is refused.
     let mut amara = server.colleague(&mut kim, "support", "amara").await;

@@ -10,6 +10,7 @@ pub mod imap;
 mod load;
 mod pace;
 mod poll;
+mod standing;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use pace::Turn;
 pub(crate) use pace::{Pace, PaceRules};
 pub(crate) use poll::PollRules;
 use poll::Polling;
+use standing::Answer;
 
 /// The pause after the store failed.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -294,6 +296,7 @@ impl Watcher {
             let dialled = loop {
                 tokio::select! {
                     dialled = &mut dial => break dialled,
+                    () = turn.gives_way() => {}
                     () = wake.notified() => {}
                     () = stop.cancelled() => return None,
                 }
@@ -303,7 +306,7 @@ impl Watcher {
                     return None;
                 }
             };
-            drop(turn);
+            turn.ends(dialled.as_ref().map_or_else(Answer::to, |_| Some(Answer::Came)));
             match dialled {
                 Ok(connection) => {
                     if let Some(attempt) = attempt {

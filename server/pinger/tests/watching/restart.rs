@@ -80,9 +80,6 @@ enum End {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dovecot_restarts_under_idling_sessions() {
-    if !Dovecot::available() {
-        return;
-    }
     let count = sessions();
     let world = World::new().await;
     let accounts: Vec<_> = (0..ACCOUNTS).map(|number| User::new(&name(number), "open sesame")).collect();

@@ -36,8 +36,10 @@ pub(crate) fn sentence(facts: &Facts) -> Sentence {
     let made = |mark, lead, rest: String, why: String| Sentence { mark, lead, rest, why, badge: badge.clone() };
     if let Some(turn_in) = long_wait(facts) {
         let rest = format!("it waits its turn to connect, about {}", span(turn_in));
-        let why =
-            format!("Many sessions connect to {} at the moment, and Pinger goes easy on it. {NOT_LOST}", facts.host);
+        let why = format!(
+            "Many sessions wait to connect to {} at the moment, and Pinger goes easy on it. {NOT_LOST}",
+            facts.host
+        );
         return made(Mark::Running, "Not pushing yet:", rest, why);
     }
     match (life.state(), life.end_reason()) {

@@ -102,6 +102,26 @@ async fn users_and_tokens_come_and_go() -> Result<()> {
 }
 
 #[tokio::test]
+async fn ends_when_asked_and_finds_the_mail_of_the_meantime() -> Result<()> {
+    let Some(mut dovecot) = dovecot(DovecotOptions::default()).await? else {
+        return Ok(());
+    };
+    let tls = dovecot.authority().client_config(&[])?;
+    let mut first = Client::tls(dovecot.imaps_address(), tls.clone()).await?;
+    first.ok("LOGIN alice \"alice's password\"").await?;
+    first.ok("EXAMINE INBOX").await?;
+    assert_eq!((dovecot.connections().await?, dovecot.all_logins()), (1, 1));
+    dovecot.terminate().await?;
+    assert!(Client::plain(dovecot.imap_address()).await.is_err());
+    dovecot.deliver_meanwhile("alice", "Hello")?;
+    dovecot.restart().await?;
+    let mut second = Client::tls(dovecot.imaps_address(), tls).await?;
+    second.ok("LOGIN alice \"alice's password\"").await?;
+    assert!(second.ok("EXAMINE INBOX").await?.contains(&"* 1 EXISTS".to_owned()));
+    Ok(())
+}
+
+#[tokio::test]
 async fn restarts_with_its_mail() -> Result<()> {
     let Some(mut dovecot) = dovecot(DovecotOptions::default()).await? else {
         return Ok(());

@@ -11,6 +11,7 @@ pub mod imap;
 mod load;
 mod pace;
 mod poll;
+mod standing;
 mod strategy;
 mod tell;
 
@@ -37,6 +38,7 @@ use pace::Turn;
 pub(crate) use pace::{Pace, PaceRules};
 pub(crate) use poll::PollRules;
 use poll::Polling;
+use standing::Answer;
 use strategy::{Connection, Dialling, account};
 use tell::Forced;
 
@@ -275,6 +277,7 @@ impl Watcher {
             let dialled = loop {
                 tokio::select! {
                     dialled = &mut dial => break dialled,
+                    () = turn.gives_way() => {}
                     () = wake.notified() => {}
                     () = stop.cancelled() => return None,
                 }
@@ -284,7 +287,7 @@ impl Watcher {
                     return None;
                 }
             };
-            drop(turn);
+            turn.ends(dialled.as_ref().map_or_else(Answer::to, |_| Some(Answer::Came)));
             match dialled {
                 Ok(mut connection) => {
                     if let Some(attempt) = attempt {

@@ -2,6 +2,11 @@
 //!
 //! A host that answers nobody holds up those who wait for it, and nobody else: whoever waits at a host has no place among
 //! those who connect. Many names may lead to one host, so once a name's address is known, its turns are the address's too.
+//!
+//! What several hosts that are silent may hold is bounded, too. A host that isn't known to answer is tried by few at once. One
+//! that has let us wait in vain is tried by one at a time, which has a place among those at silent hosts from the beginning.
+//! And a connection that is in the making for longer than most costs next to nothing while it waits, so that it leaves its
+//! place to the next one: so the hosts that fall silent together don't fill the places before anybody knows of them.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,6 +17,7 @@ use domain::{HostName, SessionId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
+use super::standing::{Answer, Standing};
 use crate::logins::Attempt;
 
 /// How fast connections are made.
@@ -32,6 +38,13 @@ impl PaceRules {
         Duration::from_secs(1) / self.host_per_second.max(1)
     }
 }
+
+/// After this long a connection in the making is counted apart. Most are made by then; sixteen full hosts that fall silent
+/// together delay others by four times as much.
+const LATE: Duration = Duration::from_millis(250);
+
+/// So many times [`PaceRules::at_once`] may be late.
+const LATE_SHARE: usize = 4;
 
 /// A token bucket, kept as the time at which it will be full again.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +77,10 @@ struct Lane {
 
 struct LaneState {
     bucket: Bucket,
+    standing: Standing,
+    /// How many places there are, and how many there should be: those above that end with whoever has them.
+    places: usize,
+    wanted: usize,
     /// Where the host was found last.
     address: Option<IpAddr>,
     /// How many have come so far, and how many of them wait no longer.
@@ -76,8 +93,24 @@ struct LaneState {
 impl Lane {
     fn new(rules: &PaceRules) -> Self {
         let bucket = Bucket { full_at: Instant::now() };
-        let state = LaneState { bucket, address: None, come: 0, gone_on: 0, kept: Duration::ZERO };
-        Self { places: Arc::new(Semaphore::new(rules.host_at_once.max(1))), state: Mutex::new(state) }
+        let standing = Standing::New;
+        let places = standing.at_once(rules.host_at_once.max(1));
+        let kept = Duration::ZERO;
+        let state = LaneState { bucket, standing, places, wanted: places, address: None, come: 0, gone_on: 0, kept };
+        Self { places: Arc::new(Semaphore::new(places)), state: Mutex::new(state) }
+    }
+
+    /// Takes down what became of a connection.
+    fn heard(&self, answer: Answer, rules: &PaceRules) {
+        let mut state = self.state();
+        state.standing = state.standing.after(answer, Instant::now());
+        state.wanted = state.standing.at_once(rules.host_at_once.max(1));
+        if state.wanted > state.places {
+            self.places.add_permits(state.wanted - state.places);
+            state.places = state.wanted;
+        } else {
+            state.places -= self.places.forget_permits(state.places - state.wanted);
+        }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, LaneState> {
@@ -103,7 +136,13 @@ impl Drop for Ticket {
 struct Place {
     lane: Arc<Lane>,
     since: Instant,
-    _permit: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Place {
+    fn is_silent(&self) -> bool {
+        self.lane.state().standing.is_silent()
+    }
 }
 
 impl Drop for Place {
@@ -111,6 +150,12 @@ impl Drop for Place {
         let kept = self.since.elapsed();
         let mut state = self.lane.state();
         state.kept = if state.kept.is_zero() { kept } else { (state.kept * 7 + kept) / 8 };
+        if state.places > state.wanted
+            && let Some(permit) = self.permit.take()
+        {
+            permit.forget();
+            state.places -= 1;
+        }
     }
 }
 
@@ -120,8 +165,17 @@ pub(crate) struct Turn(Box<Held>);
 
 struct Held {
     attempt: Option<Attempt>,
-    _all: Option<OwnedSemaphorePermit>,
-    _places: [Option<Place>; 2],
+    of_all: OfAll,
+    places: [Option<Place>; 2],
+    rules: PaceRules,
+}
+
+/// A place among all that connect.
+enum OfAll {
+    /// For as long as it isn't late.
+    Prompt { _permit: Option<OwnedSemaphorePermit>, late_at: Instant, late: Arc<Semaphore> },
+    /// To the end: among the late ones, or those at silent hosts.
+    Apart { _permit: Option<OwnedSemaphorePermit> },
 }
 
 impl Turn {
@@ -134,12 +188,35 @@ impl Turn {
     pub(super) fn take_attempt(&mut self) -> Option<Attempt> {
         self.0.attempt.take()
     }
+
+    /// Ends never, and is to be polled while the connection is made: leaves the place to another when it takes long.
+    /// May be dropped and begun again.
+    pub(super) async fn gives_way(&mut self) {
+        if let OfAll::Prompt { late_at, late, .. } = &self.0.of_all {
+            sleep_until(*late_at).await;
+            // Never closed.
+            let permit = late.clone().acquire_owned().await.ok();
+            self.0.of_all = OfAll::Apart { _permit: permit };
+        }
+        std::future::pending().await
+    }
+
+    /// Ends the turn, and tells what became of the connection.
+    pub(super) fn ends(self, answer: Option<Answer>) {
+        let Some(answer) = answer else { return };
+        for place in self.0.places.iter().flatten() {
+            place.lane.heard(answer, &self.0.rules);
+        }
+    }
 }
 
 /// The pace of all connections of this node.
 pub(crate) struct Pace {
     rules: PaceRules,
     all: Arc<Semaphore>,
+    /// Those who take long, and those who try hosts that were silent: none of them is in anybody's way.
+    late: Arc<Semaphore>,
+    silent: Arc<Semaphore>,
     lanes: Mutex<Lanes>,
     /// Who waits, where.
     waiting: Mutex<HashMap<SessionId, (Arc<Lane>, u64)>>,
@@ -159,6 +236,8 @@ impl Pace {
         Self {
             rules,
             all: Arc::new(Semaphore::new(rules.at_once.max(1))),
+            late: Arc::new(Semaphore::new(rules.at_once.max(1).saturating_mul(LATE_SHARE).min(Semaphore::MAX_PERMITS))),
+            silent: Arc::new(Semaphore::new(rules.at_once.max(1))),
             lanes: Mutex::new(Lanes { by_key: HashMap::new(), sweep_at: SWEEP_MIN }),
             waiting: Mutex::default(),
         }
@@ -173,9 +252,15 @@ impl Pace {
             Some(address) => Some(self.place(id, self.lane(Key::Address(address))).await),
             None => None,
         };
+        let silent = [Some(&by_host), by_address.as_ref()].iter().flatten().any(|place| place.is_silent());
         // The semaphores are never closed.
-        let all = self.all.clone().acquire_owned().await.ok();
-        Turn(Box::new(Held { attempt: None, _all: all, _places: [Some(by_host), by_address] }))
+        let of_all = if silent {
+            OfAll::Apart { _permit: self.silent.clone().acquire_owned().await.ok() }
+        } else {
+            let _permit = self.all.clone().acquire_owned().await.ok();
+            OfAll::Prompt { _permit, late_at: Instant::now() + LATE, late: self.late.clone() }
+        };
+        Turn(Box::new(Held { attempt: None, of_all, places: [Some(by_host), by_address], rules: self.rules }))
     }
 
     /// Takes down where a host was found.
@@ -192,7 +277,7 @@ impl Pace {
         let (lane, number) = waiting.get(&id)?;
         let state = lane.state();
         let ahead = u32::try_from(number.saturating_sub(state.gone_on)).unwrap_or(u32::MAX);
-        let places = u32::try_from(self.rules.host_at_once.max(1)).unwrap_or(u32::MAX);
+        let places = u32::try_from(state.wanted).unwrap_or(u32::MAX);
         Some((state.kept / places).max(self.rules.interval()).saturating_mul(ahead))
     }
 
@@ -211,14 +296,20 @@ impl Pace {
             sleep_until(from).await;
         }
         drop(ticket);
-        Place { lane, since: Instant::now(), _permit: permit }
+        Place { lane, since: Instant::now(), permit }
     }
 
     fn lane(&self, key: Key) -> Arc<Lane> {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         if lanes.by_key.len() >= lanes.sweep_at {
             let now = Instant::now();
-            lanes.by_key.retain(|_, lane| Arc::strong_count(lane) > 1 || lane.state().bucket.full_at > now);
+            lanes.by_key.retain(|_, lane| {
+                let needed = || {
+                    let state = lane.state();
+                    state.bucket.full_at > now || state.standing.is_remembered(now)
+                };
+                Arc::strong_count(lane) > 1 || needed()
+            });
             lanes.sweep_at = SWEEP_MIN.max(2 * lanes.by_key.len());
         }
         lanes.by_key.entry(key).or_insert_with(|| Arc::new(Lane::new(&self.rules))).clone()

@@ -237,6 +237,12 @@ impl Dovecot {
         delivery::deliver(self.ports.lmtp, user, None, subject).await
     }
 
+    /// Puts a mail into a user's INBOX while it doesn't run, as another server at the same mail would. The user has had
+    /// mail or been logged in before.
+    pub fn deliver_meanwhile(&self, user: &str, subject: &str) -> Result<()> {
+        delivery::into_maildir(&self.folder.path().join("mail").join(user), user, subject)
+    }
+
     /// Delivers a mail to another mailbox of the user, which is made when missing.
     pub async fn deliver_into(&self, user: &str, mailbox: &str, subject: &str) -> Result<()> {
         delivery::deliver(self.ports.lmtp, user, Some(mailbox), subject).await
@@ -267,6 +273,14 @@ impl Dovecot {
         self.process = None;
     }
 
+    /// Ends it as an administrator does (SIGTERM): whoever is connected is told. Mail and users stay.
+    pub async fn terminate(&mut self) -> Result<()> {
+        match self.process.take() {
+            Some(process) => process.terminate().await,
+            None => Ok(()),
+        }
+    }
+
     /// Kills it, if it runs, and starts it again on the same ports, with the same mail.
     pub async fn restart(&mut self) -> Result<()> {
         self.stop();
@@ -294,6 +308,23 @@ impl Dovecot {
         let enough =
             |log: &[String]| (log.iter().filter(|line| process::is_login(line, user)).count() >= n).then_some(());
         self.log.wait(timeout, enough).await.is_some()
+    }
+
+    /// How often anybody logged in.
+    pub fn all_logins(&self) -> usize {
+        self.log.count(|line| process::is_anybodys_login(line))
+    }
+
+    /// How many IMAP connections are logged in now.
+    pub async fn connections(&self) -> Result<usize> {
+        // A line for each, below a head.
+        Ok(self
+            .doveadm(&["-f", "tab", "who", "-1"])
+            .await?
+            .lines()
+            .skip(1)
+            .filter(|line| line.contains("imap"))
+            .count())
     }
 
     /// How often a password or token for this user was refused.

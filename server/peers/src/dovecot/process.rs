@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::{PATIENCE, PROGRAM};
 use crate::record::Record;
@@ -83,6 +83,20 @@ impl Process {
     }
 }
 
+impl Process {
+    /// Asks the master to end, as an administrator does, and waits until it has. What it leaves behind is killed.
+    pub(super) async fn terminate(mut self) -> Result<()> {
+        kill_process(self.group, Signal::TERM)?;
+        let ends = async {
+            while self.master.try_wait()?.is_none() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(PATIENCE, ends).await.context("dovecot doesn't end")?
+    }
+}
+
 impl Drop for Process {
     #[expect(clippy::disallowed_methods, reason = "a destructor can't await, and this takes a few milliseconds")]
     fn drop(&mut self) {
@@ -108,7 +122,12 @@ fn is_started(line: &str) -> bool {
 
 /// Whether a line of the log tells of a login by this user.
 pub(super) fn is_login(line: &str, user: &str) -> bool {
-    line.contains("imap-login: Info: Login:") && line.contains(&format!("user=<{user}>"))
+    is_anybodys_login(line) && line.contains(&format!("user=<{user}>"))
+}
+
+/// Whether a line of the log tells of a login.
+pub(super) fn is_anybodys_login(line: &str) -> bool {
+    line.contains("imap-login: Info: Login:")
 }
 
 /// Whether a line of the log tells of a refused password or token of this user.

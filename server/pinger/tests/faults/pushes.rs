@@ -26,9 +26,12 @@ async fn pushes(scene: &Scene, phone: &Phone, count: usize) -> Vec<ReceivedPush>
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_device_token_ends_its_session() {
     let scene = Scene::new(&[], "").await;
-    let since = SystemTime::now() + Duration::from_secs(1);
-    for (name, answer) in [("gone", Answer::Gone { since }), ("expired token", Answer::ExpiredToken { since })] {
-        let phone = watched(&scene, name, answer).await;
+    let gone: fn(SystemTime) -> Answer = |since| Answer::Gone { since };
+    let expired: fn(SystemTime) -> Answer = |since| Answer::ExpiredToken { since };
+    for (name, answer) in [("gone", gone), ("expired token", expired)] {
+        let phone = watched(&scene, name, Answer::Accept).await;
+        // Since now, which is after it registered, however long that took: a token that was dead before is another's.
+        scene.world.apns.answer(&phone.push_token(), answer(SystemTime::now()));
         scene.mail.deliver(name).await.unwrap();
         let ended = phone.becomes_state(SessionState::Ended).await;
         assert_eq!(ended.end_reason(), EndReason::PushTargetGone);

@@ -13,3 +13,4 @@ use harness::PATIENCE;
 mod handshake;
 mod logins;
 mod pacing;
+mod restart;

@@ -119,7 +119,9 @@ suite("a refusal over gRPC", { timeout: 30_000 }, () => {
   test("names every field that is wrong", async () => {
     const request = await registration(client, appKey, identityKey, newAccount());
     request.context = "abcd";
-    request.mailTarget!.server!.value!.port = 0;
+    const { server } = request.mailTarget!;
+    assert.ok(server?.case === "imap");
+    server.value.port = 0;
     request.pushTarget!.service!.value!.pushType = 99 as ApnsPushType;
     request.credential!.ciphertext = request.credential!.ciphertext!.subarray(1);
     const { status, reason, domain, fields } = await refused(client.register(request, withAppKey(appKey)));

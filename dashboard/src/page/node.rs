@@ -26,8 +26,17 @@ pub(crate) struct Node {
     pub(crate) next: Option<String>,
 }
 
+/// How much room there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Width {
+    /// For when it started and what it runs, too.
+    Wide,
+    /// For what is looked at every day.
+    Narrow,
+}
+
 /// The table, and below it what happens to the sessions of those that are silent.
-pub(crate) fn table(nodes: Vec<Node>, now: Timestamp) -> AnyView {
+pub(crate) fn table(nodes: Vec<Node>, now: Timestamp, width: Width) -> AnyView {
     let notes = nodes
         .iter()
         .filter_map(|node| node.next.clone())
@@ -44,20 +53,25 @@ pub(crate) fn table(nodes: Vec<Node>, now: Timestamp) -> AnyView {
             };
             let started = started
                 .map_or_else(|| "—".into_any(), |at| view! { <Time at=at text=moment_short(at, now)/> }.into_any());
-            row(vec![
+            let mut cells = vec![
                 td(
                     "lead",
                     view! { <span class="two"><a class="row nowrap" href=href>{name}</a><span>{remark}</span></span> },
                 ),
                 td("trail", state),
                 labelled("num third", "Sessions", count(sessions)),
-                labelled("num third", "Started", started),
-                labelled("num third", "Version", version.unwrap_or_else(|| "—".to_owned())),
-            ])
+            ];
+            if width == Width::Wide {
+                cells.push(labelled("num third", "Started", started));
+                cells.push(labelled("num third", "Version", version.unwrap_or_else(|| "—".to_owned())));
+            }
+            row(cells)
         })
         .collect();
-    let cols =
-        vec![Col::text("Node"), Col::text("State"), Col::num("Sessions"), Col::num("Started"), Col::num("Version")];
+    let mut cols = vec![Col::text("Node"), Col::text("State"), Col::num("Sessions")];
+    if width == Width::Wide {
+        cols.extend([Col::num("Started"), Col::num("Version")]);
+    }
     view! {
         <Table caption="Nodes" cols=cols rows=rows/>
         {notes}

@@ -276,7 +276,7 @@ fn hosts(hosts: Vec<Host>, of: u64) -> AnyView {
 
 fn nodes(nodes: Vec<Node>, now: Timestamp) -> AnyView {
     view! {
-        <Card id="nodes" title="Nodes" foot=go("Keys and retention", "/settings")>{node::table(nodes, now)}</Card>
+        <Card id="nodes" title="Nodes" foot=go("Keys and retention", "/settings")>{node::table(nodes, now, node::Width::Narrow)}</Card>
     }
     .into_any()
 }

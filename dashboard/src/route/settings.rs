@@ -1,19 +1,22 @@
 //! The page about this installation.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::response::Response;
 use backend::Installed;
+use backend::watch::imap::quirk::{IdleTrust, KnownQuirk};
 
 use super::{Asker, Data, node};
 use crate::auth::Failure;
-use crate::page::settings::{App, SealingKey, Settings};
+use crate::page::settings::{App, Quirk, SealingKey, Settings};
 use crate::part::format::span;
 use crate::shell::Section;
 
 pub(super) async fn page(State(data): State<Data>, asker: Asker) -> Result<Response, Failure> {
     let seen = data.glance.latest(&data.auth).await?;
-    let installed = data.handle.as_ref().map_or_else(Installed::default, |handle| *handle.installed());
-    let Installed { limits, rules, retention, push_lifetime } = installed;
+    let installed = data.handle.as_ref().map_or_else(Installed::default, |handle| handle.installed().clone());
+    let Installed { limits, rules, retention, push_lifetime, quirks } = installed;
     let settings = Settings {
         now: data.now(),
         nodes: node::nodes(&data, &seen).await?,
@@ -21,6 +24,7 @@ pub(super) async fn page(State(data): State<Data>, asker: Asker) -> Result<Respo
         apps: data.app_keys.as_ref().map(|keys| {
             keys.iter().map(|key| App { id: key.id.clone(), fingerprint: key.fingerprint.clone() }).collect()
         }),
+        quirks: quirks.into_iter().map(quirk).collect(),
         kept: vec![
             ("Sessions that live", format!("{} at the most, as below", span(limits.lifetime))),
             ("Ended sessions", format!("{}, with their timelines", span(retention))),
@@ -41,6 +45,25 @@ pub(super) async fn page(State(data): State<Data>, asker: Asker) -> Result<Respo
         ],
     };
     Ok(asker.show(&data, Section::Settings, "Settings", || settings.view()))
+}
+
+fn quirk(known: KnownQuirk) -> Quirk {
+    let polls = known.poll_seconds.map(|(min, max)| {
+        let seconds = |seconds: u32| span(Duration::from_secs(seconds.into()));
+        format!("{} to {}", seconds(min), seconds(max))
+    });
+    Quirk {
+        hosts: known.hosts,
+        renewed: known.renew.map(span),
+        idle: match known.idle {
+            Some(IdleTrust::Never) => Some("Never used"),
+            Some(IdleTrust::Trusted) => Some("Used"),
+            None => None,
+        },
+        polls,
+        asks_for_id: known.needs_id == Some(true),
+        source: known.source.unwrap_or("the configuration of this installation"),
+    }
 }
 
 /// The keys of this node, the one to seal for first, and whatever else stored credentials are sealed for.

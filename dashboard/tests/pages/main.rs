@@ -55,6 +55,7 @@ async fn every_page_is_there() {
     look(&mut kim, "/pushes", "Pushes per minute").await;
     look(&mut kim, "/pushes?show=gone", "Deliveries").await;
     look(&mut kim, "/settings", "Rules").await;
+    look(&mut kim, "/settings", "gmail.com, googlemail.com").await;
     let told = world.told().await;
     assert!(told.iter().any(|line| line.starts_with("kim session_viewed 0")), "a look is written down: {told:?}");
     server.stop().await;

@@ -14,6 +14,7 @@ use crate::push::Sender;
 use crate::session::{Anew, Sessions};
 use crate::vault::KeyRing;
 use crate::watch::Pace;
+use crate::watch::imap::quirk::{self, KnownQuirk};
 
 /// How long “Trace this session” lasts.
 const TRACE_FOR: Duration = Duration::from_secs(60 * 60);
@@ -124,7 +125,7 @@ pub struct OpenBreaker {
 }
 
 /// What this installation is set to, for staff to see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Installed {
     /// What devices may ask for.
     pub limits: Limits,
@@ -134,6 +135,8 @@ pub struct Installed {
     pub retention: Duration,
     /// How long a push is worth sending.
     pub push_lifetime: Duration,
+    /// What is done otherwise at some mail servers: the operator's rules, then the table.
+    pub quirks: Vec<KnownQuirk>,
 }
 
 impl Default for Installed {
@@ -143,6 +146,7 @@ impl Default for Installed {
             rules: Rules::default(),
             retention: Duration::from_secs(crate::config::retention_hours() * 60 * 60),
             push_lifetime: Duration::from_secs(crate::config::push_lifetime_seconds()),
+            quirks: quirk::known(&[]),
         }
     }
 }

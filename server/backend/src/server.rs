@@ -28,6 +28,7 @@ use crate::push::{Channel, Sender};
 use crate::session::Sessions;
 use crate::vault::{KeyError, KeyRing};
 use crate::watch::guard::Guard;
+use crate::watch::imap::quirk::{self, QuirkRule};
 use crate::watch::imap::{Dialer, DialerError, DialerSettings};
 use crate::watch::{EasDialer, Pace, Watcher};
 
@@ -94,6 +95,7 @@ pub struct Backend {
     watcher: Arc<Watcher>,
     sender: Arc<Sender>,
     retention: Duration,
+    quirks: Vec<QuirkRule>,
 }
 
 impl Backend {
@@ -159,6 +161,7 @@ impl Backend {
             watcher: Arc::new(watcher),
             sender: Arc::new(Sender::new(sessions, channel, fault_pause)),
             retention: Duration::from_secs(config.retention_hours * 60 * 60),
+            quirks: config.quirk,
         })
     }
 
@@ -179,6 +182,7 @@ impl Backend {
                 rules: *self.api.sessions.rules,
                 retention: self.retention,
                 push_lifetime: self.api.sessions.push_lifetime,
+                quirks: quirk::known(&self.quirks),
             },
         }
     }
@@ -200,7 +204,7 @@ impl Backend {
 
     /// Works until `shutdown`: first no more calls, then no more watches, then what is in flight is written down.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), BackendError> {
-        let Self { listener, api, watcher, sender, retention } = self;
+        let Self { listener, api, watcher, sender, retention, .. } = self;
         let tasks = TaskTracker::new();
         let (watch_stop, send_stop) = (CancellationToken::new(), CancellationToken::new());
         let store = api.sessions.store.clone();

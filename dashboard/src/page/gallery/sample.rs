@@ -14,7 +14,7 @@ use crate::page::pushes::{Channel, Pushes, Show as Pushed};
 use crate::page::search::{Key, Search};
 use crate::page::session::{Acts, Details, Handshake, Line, PingPage, RevokePage, SessionPage, Show, Subject};
 use crate::page::sessions::{Found, Offer, Row, Sessions, Tab};
-use crate::page::settings::{App, SealingKey, Settings};
+use crate::page::settings::{App, Quirk, SealingKey, Settings};
 use crate::page::sign_in::{Code, SignIn, SignUp};
 use crate::page::staff::{Invite, Person, SignIn as StaffSignIn, StaffPage};
 use crate::page::trouble::Trouble;
@@ -707,6 +707,14 @@ pub(super) fn settings() -> Settings {
         nodes: nodes(),
         keys: vec![key("2026-11-a", true, Some(91_207)), key("2026-08-c", false, Some(7_205))],
         apps: Some(vec![App { id: "org.example.mail".into(), fingerprint: "5f3c0a77b1e9".into() }]),
+        quirks: vec![Quirk {
+            hosts: vec!["mail.example.com".into(), "mail.example.org".into()],
+            renewed: Some("9 min".into()),
+            idle: Some("Used"),
+            polls: None,
+            asks_for_id: true,
+            source: "the provider's help",
+        }],
         kept: vec![
             ("Sessions that live", "2 days at the most, as below".into()),
             ("Ended sessions", "14 days, with their timelines".into()),

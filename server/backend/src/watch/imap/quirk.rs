@@ -115,6 +115,49 @@ pub struct QuirkRule {
     pub needs_id: Option<bool>,
 }
 
+/// What is done otherwise at some hosts, for staff to see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownQuirk {
+    /// The ends of the hosts' names.
+    pub hosts: Vec<String>,
+    /// After how long IDLE is renewed, if that is said.
+    pub renew: Option<Duration>,
+    /// What its IDLE is worth, if that is said.
+    pub idle: Option<IdleTrust>,
+    /// The shortest and the longest pause between polls, in seconds, if that is said.
+    pub poll_seconds: Option<(u32, u32)>,
+    /// Whether it wants to know who we are first, if that is said.
+    pub needs_id: Option<bool>,
+    /// Where this is from; none if it is the operator's.
+    pub source: Option<&'static str>,
+}
+
+/// All that is known: the operator's rules, which win, then the table.
+pub fn known(rules: &[QuirkRule]) -> Vec<KnownQuirk> {
+    let rules = rules.iter().map(|rule| KnownQuirk {
+        hosts: vec![rule.host.clone()],
+        renew: rule.renew_seconds.map(|seconds| renewed_after(seconds)),
+        idle: rule.idle,
+        poll_seconds: rule.poll_seconds,
+        needs_id: rule.needs_id,
+        source: None,
+    });
+    let table = TABLE.iter().map(|quirk| KnownQuirk {
+        hosts: quirk.hosts.iter().map(ToString::to_string).collect(),
+        renew: Some(renewed_after(60 * quirk.renew_minutes)),
+        idle: Some(quirk.idle),
+        poll_seconds: quirk.poll_seconds,
+        needs_id: Some(quirk.needs_id),
+        source: Some(quirk.source),
+    });
+    rules.chain(table).collect()
+}
+
+/// As soon as somebody wants it, and no later than servers log out whoever idles.
+fn renewed_after(seconds: u32) -> Duration {
+    Duration::from_secs(seconds.clamp(1, 60 * MOST_RENEW_MINUTES).into())
+}
+
 /// How a host is dealt with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Manner {
@@ -137,7 +180,7 @@ impl Manner {
         let renew_seconds = rule.and_then(|rule| rule.renew_seconds).unwrap_or(60 * known.renew_minutes);
         let polls = rule.and_then(|rule| rule.poll_seconds).or(known.poll_seconds);
         Self {
-            renew: Duration::from_secs(renew_seconds.clamp(1, 60 * MOST_RENEW_MINUTES).into()),
+            renew: renewed_after(renew_seconds),
             idle: rule.and_then(|rule| rule.idle).unwrap_or(known.idle),
             polls: polls
                 .map(|(min, max)| PollBounds::new(Duration::from_secs(min.into()), Duration::from_secs(max.into()))),
@@ -188,6 +231,20 @@ mod tests {
         assert_eq!((imap.renew.as_secs(), imap.idle), (28 * 60, IdleTrust::Trusted));
         assert_eq!((other.renew.as_secs(), other.idle), (9 * 60, IdleTrust::Never));
         assert_eq!(other.polls.unwrap().max(), Duration::from_secs(90));
+    }
+
+    #[test]
+    fn staff_are_shown_the_operators_rules_first_as_they_are_kept() {
+        let wide = QuirkRule { renew_seconds: Some(90 * 60), ..rule("example.org") };
+        let known = known(&[wide]);
+        assert_eq!(known.len(), 1 + TABLE.len());
+        assert_eq!((known[0].hosts[0].as_str(), known[0].source), ("example.org", None));
+        assert_eq!(
+            known[0].renew,
+            Some(manner("example.org", &[rule("example.org")]).renew),
+            "no later than 28 minutes"
+        );
+        assert_eq!(known[1].renew, Some(manner(&known[1].hosts[0], &[]).renew));
     }
 
     #[test]

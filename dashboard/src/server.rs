@@ -204,7 +204,8 @@ impl Dashboard {
             );
         }
         let keeping = async {
-            let acting = bulks.keep(&auth, backend.as_ref(), &ended);
+            // It is large, and idle nearly always.
+            let acting = Box::pin(bulks.keep(&auth, backend.as_ref(), &ended));
             tokio::join!(keep(&auth, &ended), glance.keep(&auth, &ended), acting)
         };
         let (served, (), ..) = tokio::join!(serving, stopping, keeping);

@@ -20,11 +20,14 @@ const BOXES_FOR: Duration = Duration::from_secs(60);
 const TREND_STEP: Duration = Duration::from_secs(10 * 60);
 const TREND_POINTS: usize = 36;
 
+/// Sealing keys, and how many boxes each has.
+type Boxes = Vec<(String, u64)>;
+
 /// What there was at a glance, last and before.
 #[derive(Debug, Default)]
 pub(crate) struct Glance {
     kept: RwLock<Kept>,
-    boxes: tokio::sync::Mutex<Option<(tokio::time::Instant, Vec<(String, u64)>)>>,
+    boxes: tokio::sync::Mutex<Option<(tokio::time::Instant, Boxes)>>,
 }
 
 #[derive(Debug, Default)]

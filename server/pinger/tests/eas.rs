@@ -215,7 +215,7 @@ async fn targets_that_may_not_be_dialled_are_refused_at_registration() {
         phone.request.mail_target = Some(v1::MailTarget { server: Some(v1::mail_target::Server::Eas(target)) });
         let refused = phone.register().await.unwrap_err();
         assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, expected), "{address}");
-        assert_eq!(fields(&refused), [url.clone()], "{address}");
+        assert_eq!(fields(&refused), std::slice::from_ref(&url), "{address}");
     }
     let mut target = ping(&eas);
     target.authentication = v1::EasAuthentication::Bearer.into();

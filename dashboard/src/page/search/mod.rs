@@ -108,15 +108,18 @@ impl Search {
         let mut search = Self::default();
         let mut left = LONGEST;
         for word in text.split_whitespace() {
+            let read = Self::term(word);
+            // What links say may be longer than what was typed, and is to be read as this was.
+            let long = read.as_ref().map_or(0, |term| term.to_string().len()).max(word.len());
             // Half a qualifier would be another one.
-            if word.len() > left {
+            if long > left {
                 search
                     .problems
                     .push(format!("A search has at most {LONGEST} characters; what is behind that was left out."));
                 break;
             }
-            left -= word.len();
-            match Self::term(word) {
+            left -= long;
+            match read {
                 Ok(term) => {
                     search.terms.retain(|other| other.key != term.key);
                     search.terms.push(term);

@@ -20,6 +20,10 @@ use crate::session::Held;
 use crate::vault::{Binding, Credential, OpenError};
 
 /// An open watch.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all watches are IMAP's, and the others are in boxes for their sake"
+)]
 pub(super) enum Connection {
     /// IMAP, with IDLE or polls.
     Imap(imap::Connection),

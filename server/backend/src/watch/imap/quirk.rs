@@ -136,7 +136,7 @@ pub struct KnownQuirk {
 pub fn known(rules: &[QuirkRule]) -> Vec<KnownQuirk> {
     let rules = rules.iter().map(|rule| KnownQuirk {
         hosts: vec![rule.host.clone()],
-        renew: rule.renew_seconds.map(|seconds| renewed_after(seconds)),
+        renew: rule.renew_seconds.map(renewed_after),
         idle: rule.idle,
         poll_seconds: rule.poll_seconds,
         needs_id: rule.needs_id,

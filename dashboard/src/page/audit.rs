@@ -219,6 +219,9 @@ fn line(entry: Entry) -> AnyView {
     let subject = if SessionId::parse(&subject).is_ok() {
         let href = format!("/sessions/{subject}");
         view! { <a class="mono" href=href>{short_id(&subject)}</a> }.into_any()
+    } else if is_hash(&subject) {
+        let short = short_id(&subject);
+        view! { <span class="mono nowrap" title=subject>{short}</span> }.into_any()
     } else {
         subject.into_any()
     };
@@ -236,4 +239,9 @@ fn line(entry: Entry) -> AnyView {
         labelled("half", "From", view! { <span class="mono">{address.unwrap_or_else(|| "—".to_owned())}</span> }),
         labelled("half", "Hash", view! { <span class="mono soft nowrap">{short_id(&hash)}</span> }),
     ])
+}
+
+/// Whether it is the keyed hash of an address, by which somebody searched: 64 digits, which no table has room for.
+fn is_hash(subject: &str) -> bool {
+    subject.len() == 64 && subject.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
